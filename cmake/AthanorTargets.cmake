@@ -1,0 +1,33 @@
+# Flags that every own target shares, and the two functions that make targets.
+#
+# x86-64-v3 (AVX2 + FMA) is the lowest x86 the program runs on; wider instruction sets are chosen
+# at run time inside kernels/. Contraction is off: fma is written where it is meant.
+add_library(athanor_flags INTERFACE)
+target_compile_options(athanor_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wconversion -Werror -ffp-contract=off)
+target_include_directories(athanor_flags INTERFACE ${PROJECT_SOURCE_DIR})
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  set(ATHANOR_X86 ON)
+  target_compile_options(athanor_flags INTERFACE -march=x86-64-v3)
+endif()
+if(ATHANOR_SANITIZE)
+  target_compile_options(athanor_flags INTERFACE
+    -fsanitize=${ATHANOR_SANITIZE} -fno-omit-frame-pointer -g1)
+  target_link_options(athanor_flags INTERFACE -fsanitize=${ATHANOR_SANITIZE})
+endif()
+
+# athanor_library(NAME sources... [LINK targets...]): a static library with the project's flags.
+function(athanor_library name)
+  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  add_library(${name} STATIC ${ARG_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PUBLIC athanor_flags ${ARG_LINK})
+endfunction()
+
+# athanor_test(NAME sources... [LINK targets...]): a GoogleTest program, each case one ctest test.
+function(athanor_test name)
+  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PRIVATE athanor_flags GTest::gtest_main ${ARG_LINK})
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
+    PROPERTIES TIMEOUT 300)
+endfunction()

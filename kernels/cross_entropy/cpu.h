@@ -1,0 +1,18 @@
+// CPU implementation of cross_entropy.h. T is float or bfloat16.
+#pragma once
+
+#include <cstdint>
+
+#include "core/thread_pool.h"
+#include "kernels/step_scalars.h"
+
+namespace athanor::cpu {
+
+// dlogits may be null.
+template <class T>
+void cross_entropy(ThreadPool& pool, float* loss, T* dlogits, const float* logits,
+                   const int32_t* targets, const StepScalars* scalars, int64_t rows, int64_t vocab);
+
+void add_sum(ThreadPool& pool, double* sum, const float* values, int64_t count);
+
+}  // namespace athanor::cpu

@@ -1,0 +1,24 @@
+// CPU implementations of elementwise.h. T is float or bfloat16.
+#pragma once
+
+#include <cstdint>
+
+#include "core/thread_pool.h"
+
+namespace athanor::cpu {
+
+void fill_zero(ThreadPool& pool, void* y, int64_t bytes);
+void copy_bytes(ThreadPool& pool, void* y, const void* x, int64_t bytes);
+template <class To, class From>
+void convert(ThreadPool& pool, To* y, const From* x, int64_t n);
+template <class T>
+void add(ThreadPool& pool, T* y, const T* a, const T* b, int64_t n);
+template <class T>
+void scale(ThreadPool& pool, T* y, const T* x, float factor, int64_t n);
+// Rows are byte strings; source_rows and target_rows bound the indices.
+void gather_rows(ThreadPool& pool, void* y, const void* x, const int32_t* rows, int64_t count,
+                 int64_t source_rows, int64_t row_bytes);
+void scatter_rows(ThreadPool& pool, void* y, const void* x, const int32_t* rows, int64_t count,
+                  int64_t target_rows, int64_t row_bytes);
+
+}  // namespace athanor::cpu

@@ -1,0 +1,94 @@
+#include "kernels/elementwise/elementwise.h"
+
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/backend.h"
+#include "kernels/elementwise/cpu.h"
+
+namespace athanor {
+namespace {
+
+void check_rows(const char* operation, const ConstTensor& many, const ConstTensor& few,
+                const ConstTensor& rows) {
+  const int64_t columns = few.dim(1);
+  expect_shape(operation, "x or y by row", few, Shape{few.dim(0), columns});
+  expect_shape(operation, "indexed rows", many, Shape{many.dim(0), columns});
+  expect_dtype(operation, "indexed rows", many, few.dtype());
+  expect_shape(operation, "rows", rows, Shape{few.dim(0)});
+  expect_dtype(operation, "rows", rows, DType::kI32);
+}
+
+int64_t row_bytes(const ConstTensor& x) { return x.dim(1) * dtype_size(x.dtype()); }
+
+}  // namespace
+
+void fill_zero(Tensor y, Stream& stream) {
+  stream.submit(Cost{"fill_zero", 0, 0, y.bytes()},
+                [=](ExecContext& context) { cpu::fill_zero(context.pool, y.raw(), y.bytes()); });
+}
+
+void copy(Tensor y, ConstTensor x, Stream& stream) {
+  expect_shape("copy", "y", y, x.shape());
+  const Cost cost{"copy", 0, x.bytes(), y.bytes()};
+  if (y.dtype() == x.dtype()) {
+    stream.submit(cost, [=](ExecContext& context) {
+      cpu::copy_bytes(context.pool, y.raw(), x.raw(), x.bytes());
+    });
+    return;
+  }
+  dispatch_float(x.dtype(), "copy", [&](auto from) {
+    using From = decltype(from);
+    using To = std::conditional_t<std::is_same_v<From, float>, bfloat16, float>;
+    expect_dtype("copy", "y", y, dtype_of<To>);
+    stream.submit(cost, [=](ExecContext& context) {
+      cpu::convert(context.pool, y.data<To>(), x.data<From>(), x.numel());
+    });
+  });
+}
+
+void add(Tensor y, ConstTensor a, ConstTensor b, Stream& stream) {
+  expect_shape("add", "b", b, a.shape());
+  expect_shape("add", "y", y, a.shape());
+  expect_dtype("add", "b", b, a.dtype());
+  expect_dtype("add", "y", y, a.dtype());
+  dispatch_float(a.dtype(), "add", [&](auto zero) {
+    using T = decltype(zero);
+    stream.submit(Cost{"add", static_cast<double>(y.numel()), a.bytes() + b.bytes(), y.bytes()},
+                  [=](ExecContext& context) {
+                    cpu::add(context.pool, y.data<T>(), a.data<T>(), b.data<T>(), y.numel());
+                  });
+  });
+}
+
+void scale(Tensor y, ConstTensor x, float factor, Stream& stream) {
+  expect_shape("scale", "y", y, x.shape());
+  expect_dtype("scale", "y", y, x.dtype());
+  dispatch_float(x.dtype(), "scale", [&](auto zero) {
+    using T = decltype(zero);
+    stream.submit(Cost{"scale", static_cast<double>(y.numel()), x.bytes(), y.bytes()},
+                  [=](ExecContext& context) {
+                    cpu::scale(context.pool, y.data<T>(), x.data<T>(), factor, y.numel());
+                  });
+  });
+}
+
+void gather_rows(Tensor y, ConstTensor x, ConstTensor rows, Stream& stream) {
+  check_rows("gather_rows", x, y, rows);
+  stream.submit(Cost{"gather_rows", 0, y.bytes() + rows.bytes(), y.bytes()},
+                [=](ExecContext& context) {
+                  cpu::gather_rows(context.pool, y.raw(), x.raw(), rows.data<int32_t>(), y.dim(0),
+                                   x.dim(0), row_bytes(x));
+                });
+}
+
+void scatter_rows(Tensor y, ConstTensor x, ConstTensor rows, Stream& stream) {
+  check_rows("scatter_rows", y, x, rows);
+  stream.submit(Cost{"scatter_rows", 0, x.bytes() + rows.bytes(), x.bytes() + y.bytes()},
+                [=](ExecContext& context) {
+                  cpu::scatter_rows(context.pool, y.raw(), x.raw(), rows.data<int32_t>(), x.dim(0),
+                                    y.dim(0), row_bytes(x));
+                });
+}
+
+}  // namespace athanor

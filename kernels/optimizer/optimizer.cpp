@@ -1,0 +1,91 @@
+#include "kernels/optimizer/optimizer.h"
+
+#include "core/pairwise.h"
+#include "kernels/backend.h"
+#include "kernels/optimizer/cpu.h"
+
+namespace athanor {
+namespace {
+
+void check_flat(const char* operation, const char* name, const ConstTensor& tensor, int64_t n) {
+  expect_shape(operation, name, tensor, Shape{n});
+  expect_dtype(operation, name, tensor, DType::kF32);
+}
+
+// The working copy's dtype; float32 where there is none.
+DType check_working(const char* operation, const ConstTensor& working, int64_t n) {
+  if (!working.defined()) return DType::kF32;
+  expect_shape(operation, "working", working, Shape{n});
+  return working.dtype();
+}
+
+template <class W>
+W* data_or_null(const Tensor& tensor) {
+  return tensor.defined() ? tensor.data<W>() : nullptr;
+}
+
+}  // namespace
+
+void adamw_update(Tensor working, Tensor master, Tensor m, Tensor v, ConstTensor grad,
+                  const AdamWOptions& options, double weight_decay, const StepScalars* scalars,
+                  Stream& stream) {
+  constexpr const char* kName = "adamw_update";
+  const int64_t n = master.dim(0);
+  check_flat(kName, "master", master, n);
+  check_flat(kName, "m", m, n);
+  check_flat(kName, "v", v, n);
+  check_flat(kName, "grad", grad, n);
+  const int64_t copied = working.defined() ? working.bytes() : 0;
+  const Cost cost{kName, 15.0 * static_cast<double>(n), 16 * n, 12 * n + copied};
+  dispatch_float(check_working(kName, working, n), kName, [&](auto zero) {
+    using W = decltype(zero);
+    stream.submit(cost, [=](ExecContext& context) {
+      cpu::adamw_update(context.pool, data_or_null<W>(working), master.data<float>(),
+                        m.data<float>(), v.data<float>(), grad.data<float>(),
+                        adamw_scalars(options, weight_decay, *scalars), n);
+    });
+  });
+}
+
+void sgd_update(Tensor working, Tensor master, ConstTensor grad, double weight_decay,
+                const StepScalars* scalars, Stream& stream) {
+  constexpr const char* kName = "sgd_update";
+  const int64_t n = master.dim(0);
+  check_flat(kName, "master", master, n);
+  check_flat(kName, "grad", grad, n);
+  const int64_t copied = working.defined() ? working.bytes() : 0;
+  const Cost cost{kName, 4.0 * static_cast<double>(n), 8 * n, 4 * n + copied};
+  dispatch_float(check_working(kName, working, n), kName, [&](auto zero) {
+    using W = decltype(zero);
+    stream.submit(cost, [=](ExecContext& context) {
+      cpu::sgd_update(context.pool, data_or_null<W>(working), master.data<float>(),
+                      grad.data<float>(), sgd_scalars(weight_decay, *scalars), n);
+    });
+  });
+}
+
+void block_square_sums(double* sums, ConstTensor x, Stream& stream) {
+  constexpr const char* kName = "block_square_sums";
+  const int64_t n = x.dim(0);
+  check_flat(kName, "x", x, n);
+  const int64_t blocks = (n + kSumBlock - 1) / kSumBlock;
+  stream.submit(Cost{kName, 2.0 * static_cast<double>(n), x.bytes(), 8 * blocks},
+                [=](ExecContext& context) {
+                  cpu::block_square_sums(context.pool, sums, x.data<float>(), n);
+                });
+}
+
+void tree_add(Tensor y, ConstTensor a, ConstTensor b, Stream& stream) {
+  constexpr const char* kName = "tree_add";
+  expect_dtype(kName, "a", a, DType::kF32);
+  expect_dtype(kName, "b", b, DType::kF32);
+  expect_dtype(kName, "y", y, DType::kF32);
+  expect_shape(kName, "b", b, a.shape());
+  expect_shape(kName, "y", y, a.shape());
+  const Cost cost{kName, static_cast<double>(y.numel()), a.bytes() + b.bytes(), y.bytes()};
+  stream.submit(cost, [=](ExecContext& context) {
+    cpu::tree_add(context.pool, y.data<float>(), a.data<float>(), b.data<float>(), y.numel());
+  });
+}
+
+}  // namespace athanor

@@ -1,0 +1,64 @@
+// The update rules of the optimizer, one inline function per rule and element. Every step is one
+// IEEE float32 operation, fma where written, so that scalar code, vector code and devices agree bit
+// for bit. Scalars are prepared in float64 and rounded once, outside the loop.
+#pragma once
+
+#include <cmath>
+
+#include "kernels/optimizer/optimizer.h"
+#include "kernels/step_scalars.h"
+
+namespace athanor {
+
+struct AdamWScalars {
+  float clip_scale;
+  float decay;  // 1 - lr * weight_decay
+  float one_minus_beta1;
+  float beta2;
+  float one_minus_beta2;
+  float sqrt_bias_correction2;
+  float epsilon;
+  float step_size;  // lr / bias_correction1
+};
+
+inline AdamWScalars adamw_scalars(const AdamWOptions& options, double weight_decay,
+                                  const StepScalars& step) {
+  return {static_cast<float>(step.clip_scale),
+          static_cast<float>(1.0 - step.learning_rate * weight_decay),
+          static_cast<float>(1.0 - options.beta1),
+          static_cast<float>(options.beta2),
+          static_cast<float>(1.0 - options.beta2),
+          static_cast<float>(std::sqrt(step.bias_correction2)),
+          static_cast<float>(options.epsilon),
+          static_cast<float>(step.learning_rate / step.bias_correction1)};
+}
+
+// torch.optim.AdamW's order: decay; m by lerp; v; denominator; w.
+[[gnu::always_inline]] inline void adamw_element(float& w, float& m, float& v, float grad,
+                                                 const AdamWScalars& s) {
+  const float g = grad * s.clip_scale;
+  w *= s.decay;
+  m = std::fma(g - m, s.one_minus_beta1, m);
+  v = std::fma(s.one_minus_beta2 * g, g, v * s.beta2);
+  const float denominator = std::sqrt(v) / s.sqrt_bias_correction2 + s.epsilon;
+  w -= s.step_size * m / denominator;
+}
+
+struct SgdScalars {
+  float clip_scale;
+  float decay;  // 1 - lr * weight_decay
+  float learning_rate;
+};
+
+inline SgdScalars sgd_scalars(double weight_decay, const StepScalars& step) {
+  return {static_cast<float>(step.clip_scale),
+          static_cast<float>(1.0 - step.learning_rate * weight_decay),
+          static_cast<float>(step.learning_rate)};
+}
+
+[[gnu::always_inline]] inline void sgd_element(float& w, float grad, const SgdScalars& s) {
+  const float g = grad * s.clip_scale;
+  w = std::fma(-s.learning_rate, g, w * s.decay);
+}
+
+}  // namespace athanor

@@ -1,0 +1,21 @@
+// CPU implementation of rms_norm.h. T is float or bfloat16.
+#pragma once
+
+#include <cstdint>
+
+#include "core/thread_pool.h"
+
+namespace athanor::cpu {
+
+inline constexpr int64_t kRmsNormChunkRows = 64;  // rows of one chunk of the sum over n
+
+template <class T>
+void rms_norm_forward(ThreadPool& pool, T* y, float* rstd, const T* x, const T* weight, double eps,
+                      int64_t rows, int64_t columns);
+// dweight and workspace may be null together.
+template <class T>
+void rms_norm_backward(ThreadPool& pool, T* dx, float* dweight, const T* dy, const T* x,
+                       const float* rstd, const T* weight, float* workspace, int64_t rows,
+                       int64_t columns);
+
+}  // namespace athanor::cpu

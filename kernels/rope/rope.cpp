@@ -1,0 +1,48 @@
+#include "kernels/rope/rope.h"
+
+#include <cstdint>
+#include <string>
+
+#include "kernels/backend.h"
+#include "kernels/rope/cpu.h"
+
+namespace athanor {
+
+void rope_table(Tensor cos_sin, double theta, Stream& stream) {
+  constexpr const char* kName = "rope_table";
+  const int64_t positions = cos_sin.dim(0);
+  const int64_t head_dim = cos_sin.dim(1);
+  expect_shape(kName, "cos_sin", cos_sin, Shape{positions, head_dim});
+  expect_dtype(kName, "cos_sin", cos_sin, DType::kF32);
+  ATHANOR_CHECK(head_dim % 2 == 0, "rope_table: head_dim " + std::to_string(head_dim) + " is odd");
+  stream.submit(Cost{kName, 0, 0, cos_sin.bytes()}, [=](ExecContext& context) {
+    cpu::rope_table(context.pool, cos_sin.data<float>(), theta, positions, head_dim);
+  });
+}
+
+void rope(Tensor x, ConstTensor positions, ConstTensor cos_sin, int64_t head_dim, bool inverse,
+          Stream& stream) {
+  constexpr const char* kName = "rope";
+  const int64_t tokens = x.dim(0);
+  const int64_t columns = x.dim(1);
+  expect_shape(kName, "x", x, Shape{tokens, columns});
+  expect_shape(kName, "positions", positions, Shape{tokens});
+  expect_dtype(kName, "positions", positions, DType::kI32);
+  expect_shape(kName, "cos_sin", cos_sin, Shape{cos_sin.dim(0), head_dim});
+  expect_dtype(kName, "cos_sin", cos_sin, DType::kF32);
+  ATHANOR_CHECK(head_dim > 0 && head_dim % 2 == 0 && columns % head_dim == 0,
+                "rope: x has " + std::to_string(columns) + " columns, not heads of even head_dim " +
+                    std::to_string(head_dim));
+  const int64_t table_rows = cos_sin.dim(0);
+  const Cost cost{kName, 3.0 * static_cast<double>(x.numel()),
+                  x.bytes() + positions.bytes() + tokens * head_dim * 4, x.bytes()};
+  dispatch_float(x.dtype(), kName, [&](auto zero) {
+    using T = decltype(zero);
+    stream.submit(cost, [=](ExecContext& context) {
+      cpu::rope(context.pool, x.data<T>(), positions.data<int32_t>(), cos_sin.data<float>(), tokens,
+                columns / head_dim, head_dim, table_rows, inverse);
+    });
+  });
+}
+
+}  // namespace athanor

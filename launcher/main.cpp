@@ -1,0 +1,133 @@
+// athanor: parses the command line, installs the signals and runs a verb. Errors become one line
+// and their exit code here and nowhere else.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <iostream>
+#include <string>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "launcher/rank_discovery.h"
+#include "launcher/verbs.h"
+
+namespace {
+
+std::atomic<int> stop_requests{0};
+
+// First signal: finish the step, save, exit 75. A second interrupt: out at once.
+extern "C" void on_signal(int signal) {
+  if (stop_requests.fetch_add(1) > 0 && signal == SIGINT) {
+    _exit(athanor::exit_code(athanor::ErrorKind::kInterrupted));
+  }
+}
+
+void install_signals() {
+  struct sigaction action = {};
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESTART;
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaction(signal, &action, nullptr);
+}
+
+void add_config_arguments(CLI::App* verb, athanor::ConfigArguments& arguments) {
+  verb->add_option("CONFIG", arguments.config, "YAML file")->required();
+  verb->add_option("OVERRIDES", arguments.overrides, "key=value, dotted for blocks");
+}
+
+// CPUs older than this cannot run the program at all; say so instead of dying on an instruction.
+bool cpu_is_supported() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
+#else
+  return true;
+#endif
+}
+
+int dispatch(int argc, char** argv) {
+  CLI::App app{"Athanor: fine-tuning runtime for language models"};
+  app.require_subcommand(1);
+
+  athanor::TrainArguments train;
+  CLI::App* train_verb =
+      app.add_subcommand("train", "train as CONFIG says; under mpirun: one rank");
+  add_config_arguments(train_verb, train);
+  train_verb->add_flag("--force", train.force, "start although the plan exceeds the memory budget");
+
+  athanor::PlanArguments plan;
+  CLI::App* plan_verb =
+      app.add_subcommand("plan", "memory, communication and floor time of a step");
+  add_config_arguments(plan_verb, plan);
+  plan_verb->add_option("--world", plan.world, "number of ranks")->check(CLI::Range(1, 1 << 20));
+  plan_verb->add_option("--machine", plan.machine, "here or a profile file");
+  plan_verb->add_flag("--json", plan.json);
+  plan_verb->add_flag("--all-ranks", plan.all_ranks);
+
+  athanor::GenerateArguments generate;
+  CLI::App* generate_verb = app.add_subcommand("generate", "continue a prompt");
+  generate_verb->add_option("MODEL", generate.model, "model folder")->required();
+  generate_verb->add_option("--adapter", generate.adapter, "PEFT adapter folder");
+  generate_verb->add_option("--prompt", generate.prompt);
+  generate_verb->add_option("--max-new-tokens", generate.max_new_tokens)
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  generate_verb->add_option("--temperature", generate.temperature, "0: greedy")
+      ->check(CLI::NonNegativeNumber);
+  generate_verb->add_option("--top-p", generate.top_p)->check(CLI::Range(0.0, 1.0));
+  generate_verb->add_option("--seed", generate.seed);
+  generate_verb->add_option("--threads", generate.threads)->check(CLI::Range(0, 4096));
+  generate_verb->add_flag("--chat", generate.chat, "the prompt is a user's message");
+  generate_verb->add_flag("--bf16", generate.bf16, "weights and activations in bfloat16");
+  generate_verb->add_option("--logits-of", generate.logits_of,
+                            "JSON list of token ids: write their logits and stop");
+  generate_verb->add_option("--logits-file", generate.logits_file,
+                            "where: safetensors with one tensor `logits` [tokens, vocab] f32");
+
+  athanor::TokenizeArguments tokenize;
+  CLI::App* tokenize_verb = app.add_subcommand("tokenize", "text on standard input to ids");
+  tokenize_verb->add_option("MODEL", tokenize.model, "model folder or tokenizer.json")->required();
+  tokenize_verb->add_flag("--lines", tokenize.lines, "one list a line");
+  tokenize_verb->add_flag("--decode", tokenize.decode, "JSON lists of ids to text");
+  tokenize_verb->add_flag("--special", tokenize.special, "with BOS and the like");
+
+  CLI::App* version_verb = app.add_subcommand("version", "the version of this program");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : athanor::exit_code(athanor::ErrorKind::kUsage);
+  }
+  athanor::apply_cpu_isa_cap();
+  if (train_verb->parsed()) return athanor::run_train(train, stop_requests);
+  if (plan_verb->parsed()) return athanor::run_plan(plan);
+  if (generate_verb->parsed()) return athanor::run_generate(generate);
+  if (tokenize_verb->parsed()) return athanor::run_tokenize(tokenize);
+  if (version_verb->parsed()) std::cout << "athanor " << ATHANOR_VERSION << "\n";
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (!cpu_is_supported()) {
+    std::fputs("athanor: this CPU lacks AVX2 and FMA, which the program needs\n", stderr);
+    return athanor::exit_code(athanor::ErrorKind::kInternal);
+  }
+  install_signals();
+  try {
+    return dispatch(argc, argv);
+  } catch (const athanor::Error& error) {
+    const athanor::ProcessRank process = athanor::discover_process_rank();
+    athanor::set_log_rank(process.rank, process.world_size);
+    // All ranks read the same config: one of them says what is wrong with it.
+    if (process.rank == 0 || error.kind() != athanor::ErrorKind::kConfig) {
+      athanor::log_error(error.message());
+    }
+    return athanor::exit_code(error.kind());
+  } catch (const std::exception& error) {
+    athanor::log_error(std::string("unexpected: ") + error.what());
+    return athanor::exit_code(athanor::ErrorKind::kInternal);
+  }
+}

@@ -1,0 +1,190 @@
+// athanor train: as one rank of an MPI job, or with its ranks as threads of this process.
+#include <algorithm>
+#include <exception>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "kernels/cpu/isa.h"
+#include "launcher/rank_discovery.h"
+#include "launcher/verbs.h"
+#include "runtime/train/output.h"
+#include "runtime/train/plan.h"
+#include "runtime/train/run.h"
+#include "sharding/comm/mpi_communicator.h"
+#include "sharding/comm/thread_communicator.h"
+
+namespace athanor {
+namespace {
+
+struct Job {
+  const ResolvedRun& run;
+  const RunData& data;
+  int threads;
+  const std::atomic<int>& stop;
+};
+
+// Throws kDoesNotFit before anything is allocated.
+void check_fits(const RunConfig& config, const ProcessRank& process, int world, int threads,
+                bool force) {
+  PlanOptions options;
+  options.world_size = world;
+  options.threads = threads;
+  options.mpi_staging_bytes = process.world_size > 1 ? mpi_staging_bytes(world) : 0;
+  Machine machine;
+  machine.name = "this host";
+  machine.ranks_per_host = process.world_size > 1 ? process.ranks_on_host : world;
+  machine.f32_flops = machine.bf16_flops = machine.memory_bandwidth = machine.network_bandwidth = 1;
+  machine.memory_bytes = available_memory();
+  const PlanResult plan = make_plan(config, options, machine);
+  const int64_t peak = plan.ranks[0].peak_bytes;
+  log_info("plan: " + std::to_string(peak >> 20) + " MiB a rank at peak, " +
+           std::to_string((plan.budget_bytes / plan.ranks_per_host) >> 20) + " MiB allowed");
+  if (plan.fits) return;
+  const std::string message = "the run needs " + std::to_string(peak) + " bytes a rank at peak, " +
+                              std::to_string(plan.budget_bytes / plan.ranks_per_host) +
+                              " are there; see `athanor plan`, or start anyway with --force";
+  if (!force) throw Error(ErrorKind::kDoesNotFit, message);
+  log_warning(message);
+}
+
+RunOutcome train_rank(const Job& job, Communicator& communicator, CpuDevice& device,
+                      Allocator& memory) {
+  try {
+    return run_training(job.run, job.data, communicator, device, memory, job.stop);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kLostPeer) log_error(error.message());
+    communicator.abort(error.message(), exit_code(error.kind()));
+    throw;
+  } catch (const std::exception& error) {
+    log_error(error.what());
+    communicator.abort(error.what(), exit_code(ErrorKind::kInternal));
+    throw;
+  }
+}
+
+RunOutcome run_as_process(const Job& job, const ProcessRank& process) {
+  HostAllocator memory(Tier::kDevice);
+  CpuDevice device(memory, job.threads);
+  const std::unique_ptr<Communicator> communicator =
+      process.world_size > 1 ? make_mpi_communicator(memory, device.communication)
+                             : make_solo_communicator();
+  ATHANOR_CHECK(communicator->world_size() == process.world_size,
+                "MPI has another number of ranks than the launcher's environment says");
+  if (process.world_size == 1) {
+    return run_training(job.run, job.data, *communicator, device, memory, job.stop);
+  }
+  return train_rank(job, *communicator, device, memory);
+}
+
+RunOutcome run_as_threads(const Job& job, int world) {
+  ThreadGroup group(world);
+  std::vector<RunOutcome> outcomes(static_cast<size_t>(world));
+  std::vector<std::exception_ptr> errors(static_cast<size_t>(world));
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < world; ++rank) {
+    threads.emplace_back([&, rank] {
+      const auto index = static_cast<size_t>(rank);
+      set_log_rank(rank, world);
+      try {
+        HostAllocator memory(Tier::kDevice);
+        CpuDevice device(memory, job.threads);
+        const auto communicator = make_thread_communicator(group, rank);
+        try {
+          outcomes[index] =
+              run_training(job.run, job.data, *communicator, device, memory, job.stop);
+        } catch (const std::exception& error) {
+          communicator->abort(error.what(), 0);
+          throw;
+        }
+      } catch (...) {
+        errors[index] = std::current_exception();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::exception_ptr first;
+  for (const std::exception_ptr& error : errors) {
+    if (!error) continue;
+    if (!first) first = error;
+    try {
+      std::rethrow_exception(error);
+    } catch (const Error& cause) {
+      // Ranks that only noticed do not hide the cause.
+      if (cause.kind() != ErrorKind::kLostPeer) std::rethrow_exception(error);
+    }
+  }
+  if (first) std::rethrow_exception(first);
+  return outcomes[0];
+}
+
+}  // namespace
+
+int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
+  const ProcessRank process = discover_process_rank();
+  set_log_rank(process.rank, process.world_size);
+  RunConfig config = load_run_config(arguments.config, arguments.overrides, kTrainRequiredKeys);
+  refuse_unimplemented(config);
+  resolve_auto(config);
+  if (process.world_size > 1 && config.ranks > 1) {
+    throw Error(ErrorKind::kConfig, "ranks: found " + std::to_string(config.ranks) +
+                                        ", needed 1 under mpirun, which started " +
+                                        std::to_string(process.world_size) + " ranks");
+  }
+  const int world = process.world_size > 1 ? process.world_size : static_cast<int>(config.ranks);
+  const int threads = threads_per_rank(
+      config, process.world_size > 1 ? process.ranks_on_host : static_cast<int>(config.ranks));
+  const ResolvedRun run = resolve_run(config, world);
+  if (process.rank == 0) check_output_folder(config);
+  { RunWeights check(run); }  // shapes and files, before data is tokenised
+  log_info("athanor: " + std::to_string(world) + " ranks of " + std::to_string(threads) +
+           " threads (" + cpu_isa_name(active_cpu_isa()) + "), ZeRO stage " +
+           std::to_string(config.zero.stage) + ", " + std::to_string(run.batch.micro_batches) +
+           " micro-batches of " + std::to_string(run.batch.rows_per_micro_batch) +
+           " rows a step, " + std::to_string(run.batch.lanes) + " lanes");
+  log_info("model: " + std::to_string(run.spec.parameters()) + " parameters, " +
+           std::to_string(run.spec.trainable_parameters()) + " trained");
+  check_fits(config, process, world, threads, arguments.force);
+  const RunData data = load_run_data(run);
+  log_info("data: " + std::to_string(data.report.records) + " records, " +
+           std::to_string(data.report.tokens) + " tokens, " +
+           std::to_string(data.report.target_tokens) + " of them trained, " +
+           std::to_string(data.train.rows()) + " rows" +
+           (data.report.skipped_without_target > 0
+                ? ", " + std::to_string(data.report.skipped_without_target) +
+                      " samples skipped without a target"
+                : "") +
+           (data.report.truncated > 0
+                ? ", " + std::to_string(data.report.truncated) + " cut at cutoff_len"
+                : ""));
+  const Job job{run, data, threads, stop};
+  const RunOutcome outcome = process.world_size == 1 && world > 1 ? run_as_threads(job, world)
+                                                                  : run_as_process(job, process);
+  log_info((outcome.stopped ? "stopped after " : "finished ") + std::to_string(outcome.steps) +
+           " steps, loss " + std::to_string(outcome.last_loss) + ", saved in " + config.output_dir);
+  return outcome.stopped ? exit_code(ErrorKind::kStopped) : 0;
+}
+
+int run_plan(const PlanArguments& arguments) {
+  const ProcessRank process = discover_process_rank();
+  RunConfig config = load_run_config(arguments.config, arguments.overrides);
+  refuse_unimplemented(config);
+  resolve_auto(config);
+  PlanOptions options;
+  options.world_size = arguments.world > 0 ? arguments.world : static_cast<int>(config.ranks);
+  const bool here = arguments.machine == "here";
+  options.threads = threads_per_rank(config, here ? std::min(options.world_size, 64) : 1);
+  options.mpi_staging_bytes =
+      options.world_size == config.ranks ? 0 : mpi_staging_bytes(options.world_size);
+  options.all_ranks = arguments.all_ranks;
+  const Machine machine = load_machine(arguments.machine, options.threads);
+  const PlanResult plan = make_plan(config, options, machine);
+  const std::string text = arguments.json ? plan_json(plan) : plan_table(plan, machine);
+  if (process.rank == 0) std::fwrite(text.data(), 1, text.size(), stdout);
+  return plan.fits ? 0 : exit_code(ErrorKind::kDoesNotFit);
+}
+
+}  // namespace athanor

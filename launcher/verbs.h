@@ -1,0 +1,53 @@
+// The verbs of the athanor command. Each returns an exit code or throws Error.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace athanor {
+
+struct ConfigArguments {
+  std::string config;
+  std::vector<std::string> overrides;  // key=value
+};
+
+struct TrainArguments : ConfigArguments {
+  bool force = false;  // start although the plan does not fit
+};
+int run_train(const TrainArguments& arguments, const std::atomic<int>& stop);
+
+struct PlanArguments : ConfigArguments {
+  int world = 0;  // 0: as the config and the launcher say
+  std::string machine = "here";
+  bool json = false;
+  bool all_ranks = false;
+};
+int run_plan(const PlanArguments& arguments);
+
+struct GenerateArguments {
+  std::string model;
+  std::string adapter;
+  std::string prompt;
+  int64_t max_new_tokens = 256;
+  double temperature = 0;
+  double top_p = 1;
+  uint64_t seed = 42;
+  bool chat = false;
+  bool bf16 = false;
+  int threads = 0;        // 0: all cores
+  std::string logits_of;  // JSON list of ids: write their logits instead of generating
+  std::string logits_file;
+};
+int run_generate(const GenerateArguments& arguments);
+
+struct TokenizeArguments {
+  std::string model;
+  bool lines = false;
+  bool decode = false;
+  bool special = false;
+};
+int run_tokenize(const TokenizeArguments& arguments);
+
+}  // namespace athanor

@@ -1,0 +1,141 @@
+// Conflicts between keys, settings of later versions, and what `auto` means in this one.
+#include "runtime/config/config_validate.h"
+
+#include <bit>
+#include <string>
+
+#include "core/error.h"
+#include "runtime/config/config_keys.h"
+#include "runtime/config/config_values.h"
+
+namespace athanor {
+namespace config_detail {
+namespace {
+
+void check_batch(const RunConfig& config, Problems& problems) {
+  const int64_t rows = config.per_device_train_batch_size;
+  if (config.global_batch_size && *config.global_batch_size % rows != 0) {
+    problems.add("global_batch_size", std::to_string(*config.global_batch_size),
+                 "a multiple of per_device_train_batch_size " + std::to_string(rows));
+  }
+  if (config.numerics.lanes &&
+      !std::has_single_bit(static_cast<uint64_t>(*config.numerics.lanes))) {
+    problems.add("numerics.lanes", std::to_string(*config.numerics.lanes), "a power of two");
+  }
+  if (config.warmup_steps.value_or(0) > 0 && config.warmup_ratio.value_or(0.0) > 0.0) {
+    problems.add("warmup_ratio", format_real(*config.warmup_ratio),
+                 "either it or warmup_steps " + std::to_string(*config.warmup_steps));
+  }
+}
+
+void check_model(const RunConfig& config, Problems& problems) {
+  const std::string adapter = in_quotes(config.adapter_name_or_path, 120);
+  if (!config.adapter_name_or_path.empty() && config.finetuning_type != FinetuningOption::kLora) {
+    problems.add("adapter_name_or_path", adapter, "finetuning_type: lora to continue an adapter");
+  }
+  if (!config.adapter_name_or_path.empty() && config.train_from_scratch) {
+    problems.add("adapter_name_or_path", adapter,
+                 "train_from_scratch: false, an adapter belongs to trained weights");
+  }
+  if (config.lora_target.empty()) {
+    problems.add("lora_target", "an empty list", "all, module names or a regular expression");
+  }
+  for (const std::string& target : config.lora_target) {
+    if (config.lora_target.size() > 1 && (target == "all" || is_pattern(target))) {
+      problems.add("lora_target", in_quotes(target, 120) + " in a list",
+                   "either module names, or all or one regular expression alone");
+    }
+  }
+}
+
+void check_rest(const RunConfig& config, Problems& problems) {
+  if (!config.do_train) {
+    problems.add("do_train", "false", "true (athanor eval only evaluates)");
+  }
+  if (config.train_on_prompt && config.mask_history) {
+    problems.add("mask_history", "true", "false, or train_on_prompt: false");
+  }
+  const bool nvme = config.zero.offload_param == OffloadOption::kNvme ||
+                    config.zero.offload_optimizer == OffloadOption::kNvme;
+  if (nvme && config.zero.nvme_path.empty()) {
+    problems.add("zero.nvme_path", "nothing", "a folder, because of offload to nvme");
+  }
+}
+
+}  // namespace
+
+void check_conflicts(const RunConfig& config, Problems& problems) {
+  check_batch(config, problems);
+  check_model(config, problems);
+  check_rest(config, problems);
+}
+
+}  // namespace config_detail
+
+namespace {
+
+template <class E, size_t N>
+std::string name_of(E value, const config_detail::Choice<E> (&table)[N]) {
+  for (const auto& choice : table) {
+    if (choice.value == value) return choice.name;
+  }
+  throw Error(ErrorKind::kInternal, "an enumerator without a name");
+}
+
+}  // namespace
+
+void refuse_unimplemented(const RunConfig& config) {
+  using namespace config_detail;
+  struct Row {
+    bool asked;
+    const char* key;
+    std::string value;
+    const char* instead;
+  };
+  const ZeroConfig& zero = config.zero;
+  const Row rows[] = {
+      {config.device == DeviceOption::kCuda, "device", "cuda", "cpu or auto"},
+      {zero.offload_param != OffloadOption::kNone, "zero.offload_param",
+       name_of(zero.offload_param, kOffloads), "none"},
+      {zero.offload_gradients != OffloadOption::kNone, "zero.offload_gradients",
+       name_of(zero.offload_gradients, kGradientOffloads), "none"},
+      {zero.offload_optimizer != OffloadOption::kNone, "zero.offload_optimizer",
+       name_of(zero.offload_optimizer, kOffloads), "none"},
+      {config.numerics.reduce != ReduceOption::kStep, "numerics.reduce",
+       name_of(config.numerics.reduce, kReduces), "step"},
+      {config.gradient_checkpointing == CheckpointingOption::kSelective, "gradient_checkpointing",
+       "selective", "none or full"},
+      {config.optim != OptimizerOption::kAdamW && config.optim != OptimizerOption::kSgd, "optim",
+       name_of(config.optim, kOptimizers), "adamw or sgd"},
+      {config.use_rslora, "use_rslora", "true", "false"},
+      {!config.additional_target.empty(), "additional_target", "a list", "nothing"},
+      {!config.resume_from_checkpoint.empty(), "resume_from_checkpoint",
+       in_quotes(config.resume_from_checkpoint, 120), "nothing"},
+      {config.save_total_limit.has_value(), "save_total_limit", "a number", "nothing"},
+      {config.max_restarts.has_value(), "max_restarts", "a number", "nothing"},
+  };
+  std::string message;
+  for (const Row& row : rows) {
+    if (!row.asked) continue;
+    if (!message.empty()) message += '\n';
+    message += std::string(row.key) + ": " + row.value + ": not available in this build, needed " +
+               row.instead;
+  }
+  if (!message.empty()) throw Error(ErrorKind::kConfig, message);
+}
+
+void resolve_auto(RunConfig& config) {
+  if (config.device == DeviceOption::kAuto) config.device = DeviceOption::kCpu;
+  if (config.zero.schedule == ScheduleOption::kAuto) {
+    config.zero.schedule = ScheduleOption::kBatchMajor;
+  }
+  if (config.gradient_checkpointing == CheckpointingOption::kAuto) {
+    config.gradient_checkpointing = CheckpointingOption::kNone;
+  }
+}
+
+bool lora_target_is_pattern(const RunConfig& config) {
+  return config.lora_target.size() == 1 && config_detail::is_pattern(config.lora_target.front());
+}
+
+}  // namespace athanor

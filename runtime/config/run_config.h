@@ -1,0 +1,139 @@
+// The configuration of a run: every key of config.yaml, typed, with its default. load_run_config
+// turns file and overrides into a RunConfig or one Error(kConfig) that lists all problems. An empty
+// string, an empty list or an absent optional means that the key was not given.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace athanor {
+
+enum class StageOption { kSft, kPt };
+enum class FinetuningOption { kLora, kFull };
+enum class LrSchedulerOption { kConstant, kConstantWithWarmup, kLinear, kCosine };
+enum class OptimizerOption { kAdamW, kSgd, kAdamW8Bit, kLion };
+enum class CheckpointingOption { kNone, kSelective, kFull, kAuto };
+enum class DeviceOption { kAuto, kCpu, kCuda };
+enum class OffloadOption { kNone, kCpu, kNvme };
+enum class ScheduleOption { kAuto, kBatchMajor, kLayerMajor };
+enum class ReduceOption { kStep, kMicroStep };
+
+// The block `zero`.
+struct ZeroConfig {
+  int64_t stage = 0;
+  OffloadOption offload_param = OffloadOption::kNone;
+  OffloadOption offload_gradients = OffloadOption::kNone;
+  OffloadOption offload_optimizer = OffloadOption::kNone;
+  std::string nvme_path;
+  ScheduleOption schedule = ScheduleOption::kAuto;
+  int64_t persist_below = 0;  // elements
+
+  bool operator==(const ZeroConfig&) const = default;
+};
+
+// The block `numerics`.
+struct NumericsConfig {
+  std::optional<int64_t> lanes;  // a power of two; absent: the world size at first start
+  ReduceOption reduce = ReduceOption::kStep;
+
+  bool operator==(const NumericsConfig&) const = default;
+};
+
+struct RunConfig {
+  std::string model_name_or_path;
+  std::string adapter_name_or_path;
+
+  StageOption stage = StageOption::kSft;
+  bool do_train = true;
+  FinetuningOption finetuning_type = FinetuningOption::kLora;
+  bool train_from_scratch = false;
+
+  int64_t lora_rank = 8;
+  double lora_alpha = 16.0;  // absent: 2 * lora_rank, filled in by load_run_config
+  double lora_dropout = 0.0;
+  std::vector<std::string> lora_target = {"all"};  // see lora_target_is_pattern
+  bool use_rslora = false;
+  std::vector<std::string> additional_target;
+
+  std::vector<std::string> dataset;
+  std::string dataset_dir = "data";
+  std::string template_name;  // key `template`; absent: the model's own chat template
+  int64_t cutoff_len = 2048;
+  bool packing = false;
+  bool train_on_prompt = false;
+  bool mask_history = false;
+  std::optional<int64_t> max_samples;
+  double val_size = 0.0;  // below 1 a share of the data, from 1 on a number of rows
+
+  int64_t per_device_train_batch_size = 1;
+  std::optional<int64_t> gradient_accumulation_steps;
+  std::optional<int64_t> global_batch_size;
+
+  double learning_rate = 5e-5;
+  LrSchedulerOption lr_scheduler_type = LrSchedulerOption::kLinear;
+  std::optional<int64_t> warmup_steps;
+  std::optional<double> warmup_ratio;
+  double weight_decay = 0.0;
+  double max_grad_norm = 1.0;  // 0: no clipping
+
+  OptimizerOption optim = OptimizerOption::kAdamW;
+  double adam_beta1 = 0.9;
+  double adam_beta2 = 0.999;
+  double adam_epsilon = 1e-8;
+
+  double num_train_epochs = 3.0;
+  std::optional<int64_t> max_steps;  // wins over num_train_epochs
+  int64_t logging_steps = 10;
+  std::optional<int64_t> eval_steps;
+  int64_t save_steps = 500;  // 0: only at the end
+  int64_t seed = 42;
+
+  bool bf16 = false;
+  CheckpointingOption gradient_checkpointing = CheckpointingOption::kNone;
+  DeviceOption device = DeviceOption::kAuto;
+  std::optional<int64_t> threads;        // per rank; absent: auto
+  int64_t ranks = 1;                     // thread ranks in one process
+  std::optional<int64_t> memory_budget;  // bytes
+
+  ZeroConfig zero;
+  NumericsConfig numerics;
+
+  std::string output_dir;
+  bool overwrite_output_dir = false;
+  std::string resume_from_checkpoint;  // "auto" or a folder
+  std::optional<int64_t> save_total_limit;
+  std::optional<int64_t> max_restarts;
+
+  bool operator==(const RunConfig&) const = default;
+};
+
+// What `athanor train` cannot do without; pass it as `required`.
+inline constexpr std::string_view kTrainRequiredKeys[] = {"model_name_or_path", "dataset",
+                                                          "output_dir"};
+
+// `overrides` are key=value, dotted for blocks (zero.stage=3); they win over the file, and null
+// takes a key of the file back. A missing file is kConfig, too.
+RunConfig load_run_config(const std::filesystem::path& path,
+                          std::span<const std::string> overrides = {},
+                          std::span<const std::string_view> required = {});
+
+// training_args.yaml: every key that has a value; load_run_config gives the same RunConfig back.
+std::string to_yaml(const RunConfig& config);
+
+// Throws one Error(kConfig) with a line for every setting that this build parses but does not
+// carry out. Call it right after loading, before resolve_auto.
+void refuse_unimplemented(const RunConfig& config);
+
+// Replaces `auto` by what this build does: device cpu, schedule batch_major, no recomputation.
+// Explicit values stay as they are.
+void resolve_auto(RunConfig& config);
+
+// lora_target is one regular expression rather than module names.
+bool lora_target_is_pattern(const RunConfig& config);
+
+}  // namespace athanor

@@ -1,0 +1,17 @@
+// GPT-2's printable alphabet for bytes: each byte is one character of tokens and merges.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace athanor {
+
+// The character (UTF-8) that stands for a byte.
+const std::string& byte_level_character(uint8_t byte);
+
+// Bytes of a token written in that alphabet; nullopt when a character is not part of it.
+std::optional<std::string> byte_level_bytes(std::string_view token);
+
+}  // namespace athanor

@@ -1,0 +1,66 @@
+// Dataset files to samples: token ids and the labels that say where the loss is.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "runtime/data/tokenizer.h"
+
+namespace athanor {
+
+inline constexpr int32_t kNoLoss = -100;
+
+struct Sample {
+  std::vector<int32_t> input_ids;
+  // labels[i] belongs to input_ids[i] (not shifted); kNoLoss where nothing is learned.
+  std::vector<int32_t> labels;
+};
+
+enum class Stage {
+  kSft,  // loss on answers; records of plain text are trained whole
+  kPt,   // loss on all text
+};
+
+struct DataOptions {
+  Stage stage = Stage::kSft;
+  std::vector<std::string> datasets;  // paths, or names in dataset_dir/dataset_info.json
+  std::filesystem::path dataset_dir = "data";
+  std::string template_name = "chatml";
+  int64_t cutoff_len = 2048;
+  bool packing = false;          // for BatchSource; the samples are the same
+  bool train_on_prompt = false;  // loss on the whole conversation
+  bool mask_history = false;     // loss on the last assistant turn only
+  int64_t max_samples = 0;       // records read of each dataset; 0: all
+  double val_size = 0;           // share (< 1) or number (>= 1) of records kept for evaluation
+  uint64_t seed = 42;
+};
+
+struct DatasetFileReport {
+  std::string file;
+  std::string format;
+  int64_t records = 0;
+};
+
+struct DatasetReport {
+  std::vector<DatasetFileReport> files;
+  int64_t records = 0;
+  int64_t skipped_without_target = 0;  // samples that have no token to learn
+  int64_t truncated = 0;               // samples cut at cutoff_len
+  int64_t tokens = 0;                  // of the samples kept, train and eval
+  int64_t target_tokens = 0;           // those among them that are learned
+};
+
+struct LoadedData {
+  std::vector<Sample> train;
+  std::vector<Sample> eval;
+  DatasetReport report;
+};
+
+// `tokenizer` may be null when all records are pre-tokenised (else kConfig). Every id is checked
+// against vocab_size, the number of rows of the model's embedding. Bad records are kBadInput
+// "file:line:column: …", missing files and bad options kConfig.
+LoadedData load_data(const DataOptions& options, const Tokenizer* tokenizer, int64_t vocab_size);
+
+}  // namespace athanor

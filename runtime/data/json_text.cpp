@@ -1,0 +1,112 @@
+// JSON parsing with places, on top of nlohmann::json.
+#include "runtime/data/json_text.h"
+
+#include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "runtime/data/utf8.h"
+
+namespace athanor {
+namespace {
+
+std::string_view excerpt_around(std::string_view text, int64_t at) {
+  constexpr int64_t kBefore = 24;
+  constexpr int64_t kLength = 48;
+  int64_t begin = std::max<int64_t>(0, at - kBefore);
+  const auto continues = [&](int64_t i) {
+    return i < static_cast<int64_t>(text.size()) &&
+           (static_cast<unsigned char>(text[i]) & 0xC0) == 0x80;
+  };
+  while (continues(begin)) ++begin;
+  int64_t end = std::min<int64_t>(static_cast<int64_t>(text.size()), begin + kLength);
+  while (continues(end)) ++end;
+  return text.substr(begin, end - begin);
+}
+
+[[noreturn]] void fail_at(std::string_view text, const std::string& file, TextPlace start,
+                          int64_t offset, const std::string& why) {
+  offset = std::clamp<int64_t>(offset, 0, static_cast<int64_t>(text.size()));
+  throw Error(ErrorKind::kBadInput, place_name(file, advance(start, text.substr(0, offset))) +
+                                        ": invalid JSON, " + why + ", near " +
+                                        in_quotes(excerpt_around(text, offset)));
+}
+
+// The parser itself does not recurse, but those who walk its result do.
+void check_depth(std::string_view text, const std::string& file, TextPlace start) {
+  int64_t depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') {
+        ++i;
+      } else if (c == '"') {
+        in_string = false;
+      }
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kMaxJsonDepth) {
+        fail_at(text, file, start, static_cast<int64_t>(i),
+                "nested deeper than " + std::to_string(kMaxJsonDepth) + " levels");
+      }
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+}
+
+// nlohmann's "[json.exception.parse_error.101] parse error at line 1, column 8: syntax error …"
+std::string reason(const std::string& what) {
+  const size_t column = what.find(", column ");
+  const size_t colon = what.find(": ", column == std::string::npos ? 0 : column);
+  std::string tail = colon == std::string::npos ? what : what.substr(colon + 2);
+  const std::string cut = in_quotes(tail, 160);
+  return cut.substr(1, cut.size() - 2);
+}
+
+}  // namespace
+
+TextPlace advance(TextPlace place, std::string_view text) {
+  for (const char c : text) {
+    if (c == '\n') {
+      ++place.line;
+      place.column = 1;
+    } else if ((static_cast<unsigned char>(c) & 0xC0) != 0x80) {
+      ++place.column;
+    }
+  }
+  return place;
+}
+
+std::string place_name(const std::string& file, TextPlace place) {
+  return file + ":" + std::to_string(place.line) + ":" + std::to_string(place.column);
+}
+
+nlohmann::json parse_json(std::string_view text, const std::string& file, TextPlace start) {
+  check_depth(text, file, start);
+  try {
+    return nlohmann::json::parse(text);
+  } catch (const nlohmann::json::parse_error& error) {
+    fail_at(text, file, start, static_cast<int64_t>(error.byte) - 1, reason(error.what()));
+  } catch (const nlohmann::json::exception& error) {
+    fail_at(text, file, start, 0, reason(error.what()));
+  }
+}
+
+std::string read_text_file(const std::filesystem::path& file, ErrorKind missing) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(file, ignored)) {
+    throw Error(missing, file.string() + ": file not found");
+  }
+  if (!std::filesystem::is_regular_file(file, ignored)) {
+    throw Error(missing, file.string() + ": not a regular file");
+  }
+  std::ifstream in(file, std::ios::binary);
+  std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  if (!in) throw Error(ErrorKind::kIo, file.string() + ": cannot read the file");
+  return text;
+}
+
+}  // namespace athanor

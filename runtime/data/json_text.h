@@ -1,0 +1,30 @@
+// Reading JSON text with places: every error says file:line:column. Internal to runtime/data.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+
+#include "core/error.h"
+
+namespace athanor {
+
+inline constexpr int64_t kMaxJsonDepth = 64;
+
+// Line and column count from 1; a column is a character.
+struct TextPlace {
+  int64_t line = 1;
+  int64_t column = 1;
+};
+TextPlace advance(TextPlace place, std::string_view text);
+std::string place_name(const std::string& file, TextPlace place);
+
+// Parses one JSON value that begins at `start` of `file`; kBadInput at the place of the fault.
+nlohmann::json parse_json(std::string_view text, const std::string& file, TextPlace start = {});
+
+// The whole file; `missing` is the kind of error when it does not exist, kIo when reading fails.
+std::string read_text_file(const std::filesystem::path& file, ErrorKind missing);
+
+}  // namespace athanor

@@ -1,0 +1,208 @@
+#include "runtime/model/model_spec.h"
+
+#include <algorithm>
+#include <regex>
+#include <set>
+#include <string>
+
+#include "core/error.h"
+#include "runtime/io/peft.h"
+
+namespace athanor {
+namespace {
+
+struct ModuleShape {
+  std::string path;  // "self_attn.q_proj"
+  int64_t out_features;
+  int64_t in_features;
+};
+
+std::array<ModuleShape, kNumModules> module_shapes(const TransformerConfig& config) {
+  const int64_t hidden = config.hidden_size;
+  const int64_t queries = config.query_size();
+  const int64_t keys = config.key_value_size();
+  const int64_t inner = config.intermediate_size;
+  return {{{"self_attn.q_proj", queries, hidden},
+           {"self_attn.k_proj", keys, hidden},
+           {"self_attn.v_proj", keys, hidden},
+           {"self_attn.o_proj", hidden, queries},
+           {"mlp.gate_proj", inner, hidden},
+           {"mlp.up_proj", inner, hidden},
+           {"mlp.down_proj", hidden, inner}}};
+}
+
+// Which modules get an adapter, as PEFT matches target_modules: a name matches the last components
+// of a module's path, a regular expression the whole path.
+class TargetMatcher {
+ public:
+  explicit TargetMatcher(const LoraOptions& lora) : lora_(lora) {
+    if (!lora.is_pattern) return;
+    try {
+      pattern_ = std::regex(lora.targets.at(0), std::regex::ECMAScript);
+    } catch (const std::regex_error& error) {
+      throw Error(ErrorKind::kConfig, "lora_target: \"" + lora.targets.at(0) +
+                                          "\" is not a regular expression: " + error.what());
+    }
+  }
+
+  bool matches(const std::string& path) {
+    if (lora_.is_pattern) {
+      const bool hit = std::regex_match(path, pattern_);
+      if (hit) used_.insert(lora_.targets[0]);
+      return hit;
+    }
+    bool hit = false;
+    for (const std::string& target : lora_.targets) {
+      if (target == "all" || path == target || path.ends_with("." + target)) {
+        used_.insert(target);
+        hit = true;
+      }
+    }
+    return hit;
+  }
+
+  void check_all_used() const {
+    for (const std::string& target : lora_.targets) {
+      if (used_.contains(target)) continue;
+      throw Error(ErrorKind::kConfig,
+                  "lora_target: \"" + target +
+                      "\" matches no linear layer; the blocks have q_proj, k_proj, v_proj, o_proj, "
+                      "gate_proj, up_proj, down_proj");
+    }
+  }
+
+ private:
+  const LoraOptions& lora_;
+  std::regex pattern_;
+  std::set<std::string> used_;
+};
+
+int add(UnitSpec& unit, ParamSpec param) {
+  param.weight_decay = param.kind != ParamKind::kVector;
+  unit.params.push_back(std::move(param));
+  return static_cast<int>(unit.params.size()) - 1;
+}
+
+BlockParams add_block(ModelSpec& spec, int64_t layer, bool train_base, TargetMatcher* targets) {
+  const std::string prefix = "model.layers." + std::to_string(layer) + ".";
+  UnitSpec unit{prefix.substr(0, prefix.size() - 1), {}, 1};
+  BlockParams block;
+  const Shape norm{spec.config.hidden_size};
+  block.input_norm =
+      add(unit, {prefix + "input_layernorm.weight", norm, ParamKind::kVector, train_base, false});
+  block.post_attention_norm = add(unit, {prefix + "post_attention_layernorm.weight", norm,
+                                         ParamKind::kVector, train_base, false});
+  const auto shapes = module_shapes(spec.config);
+  for (size_t i = 0; i < kNumModules; ++i) {
+    const ModuleShape& shape = shapes[i];
+    block.weight[i] = add(unit, {prefix + shape.path + ".weight",
+                                 {shape.out_features, shape.in_features},
+                                 ParamKind::kMatrix,
+                                 train_base,
+                                 true});
+  }
+  for (size_t i = 0; i < kNumModules; ++i) {
+    block.lora_a[i] = block.lora_b[i] = -1;
+    const std::string module = prefix + shapes[i].path;
+    if (targets == nullptr || !targets->matches(module)) continue;
+    const int64_t rank = spec.lora->rank;
+    block.lora_a[i] = add(unit, {peft_tensor_name(module, LoraFactor::kA),
+                                 {rank, shapes[i].in_features},
+                                 ParamKind::kMatrix,
+                                 true,
+                                 true});
+    block.lora_b[i] = add(unit, {peft_tensor_name(module, LoraFactor::kB),
+                                 {shapes[i].out_features, rank},
+                                 ParamKind::kMatrix,
+                                 true,
+                                 true});
+  }
+  spec.units.push_back(std::move(unit));
+  return block;
+}
+
+void add_head(ModelSpec& spec, bool train_base) {
+  const TransformerConfig& config = spec.config;
+  const Shape norm{config.hidden_size};
+  const ParamSpec final_norm{"model.norm.weight", norm, ParamKind::kVector, train_base, false};
+  if (config.tie_word_embeddings) {
+    spec.final_norm_param = add(spec.units[0], final_norm);
+    spec.head_param = spec.embedding_param;
+    spec.units[0].uses = 2;
+    spec.chain.push_back({0, 1});
+    return;
+  }
+  UnitSpec unit{"lm_head", {}, 1};
+  spec.final_norm_param = add(unit, final_norm);
+  spec.head_param = add(unit, {"lm_head.weight",
+                               {config.vocab_size, config.hidden_size},
+                               ParamKind::kMatrix,
+                               train_base,
+                               true});
+  spec.units.push_back(std::move(unit));
+  spec.chain.push_back({static_cast<int>(spec.units.size()) - 1, 0});
+}
+
+bool trains(const UnitSpec& unit) {
+  return std::any_of(unit.params.begin(), unit.params.end(),
+                     [](const ParamSpec& param) { return param.trainable; });
+}
+
+}  // namespace
+
+const char* module_name(Module module) {
+  static constexpr const char* kNames[] = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
+                                           "gate_proj", "up_proj", "down_proj"};
+  return kNames[static_cast<size_t>(module)];
+}
+
+int64_t ModelSpec::parameters() const {
+  int64_t total = 0;
+  for (const UnitSpec& unit : units) {
+    for (const ParamSpec& param : unit.params) total += param.shape.numel();
+  }
+  return total;
+}
+
+int64_t ModelSpec::trainable_parameters() const {
+  int64_t total = 0;
+  for (const UnitSpec& unit : units) {
+    for (const ParamSpec& param : unit.params) {
+      if (param.trainable) total += param.shape.numel();
+    }
+  }
+  return total;
+}
+
+ModelSpec build_model_spec(const TransformerConfig& config, std::optional<LoraOptions> lora,
+                           bool train_base) {
+  ModelSpec spec;
+  spec.config = config;
+  spec.lora = std::move(lora);
+  UnitSpec embedding{"model.embed_tokens", {}, 1};
+  const ParamKind kind = config.tie_word_embeddings ? ParamKind::kMatrix : ParamKind::kEmbedding;
+  spec.embedding_param = add(embedding, {"model.embed_tokens.weight",
+                                         {config.vocab_size, config.hidden_size},
+                                         kind,
+                                         train_base,
+                                         true});
+  spec.units.push_back(std::move(embedding));
+  spec.chain.push_back({0, 0});
+  std::optional<TargetMatcher> matcher;
+  if (spec.lora) matcher.emplace(*spec.lora);
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    spec.blocks.push_back(add_block(spec, layer, train_base, matcher ? &*matcher : nullptr));
+    spec.chain.push_back({static_cast<int>(layer) + 1, 0});
+  }
+  if (matcher) matcher->check_all_used();
+  add_head(spec, train_base);
+  const int last = static_cast<int>(spec.chain.size()) - 1;
+  spec.first_backward = last;
+  for (int position = last; position >= 0; --position) {
+    const ChainPosition& link = spec.chain[static_cast<size_t>(position)];
+    if (trains(spec.units[static_cast<size_t>(link.unit)])) spec.first_backward = position;
+  }
+  return spec;
+}
+
+}  // namespace athanor

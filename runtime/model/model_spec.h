@@ -1,0 +1,60 @@
+// ModelSpec: a model as units and a chain, with the LoRA parameters beside the layers they adapt.
+// The embedding is unit 0, block i unit i + 1; an untied head (final norm and lm_head) is the last
+// unit. With tied embeddings the final norm lives in unit 0, whose second use is the head.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/model/transformer_config.h"
+#include "sharding/param_spec.h"
+
+namespace athanor {
+
+// Linear layers of a block, in the order in which they run.
+enum class Module { kQ, kK, kV, kO, kGate, kUp, kDown };
+inline constexpr int kNumModules = 7;
+const char* module_name(Module module);  // "q_proj", ...
+
+struct LoraOptions {
+  int64_t rank = 8;
+  double alpha = 16;
+  double dropout = 0;
+  std::vector<std::string> targets;  // module names, or one regular expression (is_pattern)
+  bool is_pattern = false;
+  float scaling() const { return static_cast<float>(alpha / static_cast<double>(rank)); }
+};
+
+// Indices into a unit's params; -1 where there is none.
+struct BlockParams {
+  int input_norm = -1;
+  int post_attention_norm = -1;
+  std::array<int, kNumModules> weight{};
+  std::array<int, kNumModules> lora_a{};
+  std::array<int, kNumModules> lora_b{};
+};
+
+struct ModelSpec {
+  TransformerConfig config;
+  std::optional<LoraOptions> lora;
+  std::vector<UnitSpec> units;
+  std::vector<ChainPosition> chain;
+  std::vector<BlockParams> blocks;  // by layer
+  int embedding_param = 0;          // in unit 0
+  int final_norm_param = 0;         // in the unit of the last chain position
+  int head_param = 0;               // same
+  int first_backward = 0;           // lowest position with something to train
+
+  int64_t parameters() const;
+  int64_t trainable_parameters() const;
+};
+
+// Full fine-tuning: everything trains. LoRA: base frozen, `lora` says where; targets that match
+// nothing are Error(kConfig).
+ModelSpec build_model_spec(const TransformerConfig& config, std::optional<LoraOptions> lora,
+                           bool train_base);
+
+}  // namespace athanor

@@ -1,0 +1,35 @@
+// Where initial values come from: a model folder, an adapter folder, or Philox. Each value is a
+// pure function of (seed, parameter name, element), so that any rank can make any range.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "runtime/io/model_files.h"
+#include "runtime/io/safetensors.h"
+#include "runtime/model/transformer_config.h"
+#include "sharding/param_spec.h"
+
+namespace athanor {
+
+struct ParamOrigins {
+  const ModelFiles* base = nullptr;          // null: random weights (train_from_scratch)
+  const SafetensorsFile* adapter = nullptr;  // null: fresh adapter
+  uint64_t seed = 42;
+  double initializer_range = 0.02;  // standard deviation of random matrices
+};
+
+class ModelParamSource final : public ParamSource {
+ public:
+  explicit ModelParamSource(const ParamOrigins& origins) : origins_(origins) {}
+  void read(const ParamSpec& param, int64_t begin, int64_t count, DType dtype, void* dst) override;
+
+  // Every parameter that must come from a file is there with the right shape; Error(kBadInput)
+  // names tensor, found and needed. Adapter tensors that no parameter wants are errors, too.
+  void check(const std::vector<UnitSpec>& units) const;
+
+ private:
+  ParamOrigins origins_;
+};
+
+}  // namespace athanor

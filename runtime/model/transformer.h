@@ -1,0 +1,128 @@
+// Transformer: forward and backward computation of the chain's positions on one micro-batch.
+// Backward passes are derived by hand; nothing here knows ranks, stages or schedules.
+//
+// Shapes: N tokens of the micro-batch, C hidden, H query heads, K key/value heads, D head_dim,
+// F intermediate, V vocab, R lora rank. Activations and weights have the working dtype f32|bf16.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/stream.h"
+#include "kernels/attention/attention.h"
+#include "kernels/dropout/dropout.h"
+#include "kernels/step_scalars.h"
+#include "runtime/model/model_spec.h"
+#include "runtime/model/unit_view.h"
+
+namespace athanor {
+
+// A micro-batch in device memory: its samples one after another, without padding.
+struct MicroBatchView {
+  ConstTensor ids;          // [N] i32
+  ConstTensor positions;    // [N] i32, from 0 in each sample
+  ConstTensor cu_seqlens;   // [S+1] i32
+  ConstTensor target_rows;  // [Nt] i32: tokens that have a target
+  ConstTensor targets;      // [Nt] i32: that target
+  int64_t tokens = 0;
+  int64_t attention_pairs = 0;
+  int64_t micro_batch = 0;  // global index within the step, for dropout
+};
+
+// What a block keeps between its forward and backward pass.
+struct BlockActivations {
+  Tensor norm1, norm2;                   // [N, C]
+  Tensor rstd1, rstd2;                   // [N] f32
+  Tensor q, k, v, o;                     // [N, H*D], [N, K*D], [N, K*D], [N, H*D]; q and k rotated
+  Tensor lse;                            // [H, N] f32
+  Tensor mid;                            // [N, C], after attention
+  Tensor gate, up, act;                  // [N, F]
+  std::array<Tensor, kNumModules> lora;  // [N, R], scaled x A^T; undefined where not adapted
+
+  // The same memory seen by a micro-batch of fewer tokens.
+  BlockActivations narrowed(int64_t tokens) const;
+};
+
+// Keys and values of earlier tokens of one sequence, for generation.
+struct KeyValueCache {
+  Tensor k, v;         // [capacity, K*D]
+  int64_t length = 0;  // tokens already there; the new ones follow
+};
+
+class Transformer {
+ public:
+  // `rope_table`: [positions, D] f32. `scratch` holds what lives inside one call.
+  Transformer(const ModelSpec& spec, DType dtype, Tensor rope_table, Arena& scratch,
+              const StepScalars* scalars, Stream& stream);
+
+  // Carves the activations of one block for up to `tokens` tokens.
+  BlockActivations take_activations(Arena& arena, int64_t tokens) const;
+
+  // x: [N, C]
+  void embed(Tensor x, const UnitView& unit, const MicroBatchView& batch);
+  void embed_backward(ConstTensor d, const UnitView& unit, const MicroBatchView& batch);
+
+  // x_out, x_in: [N, C]. Without x_out (recomputation) only the activations are made. With a cache,
+  // the new keys and values are appended to it and the queries see all of it; batch.cu_seqlens is
+  // then the queries' and cache_cu [2] i32 the keys'.
+  void block_forward(Tensor x_out, ConstTensor x_in, int layer, const UnitView& unit,
+                     BlockActivations& act, const MicroBatchView& batch);
+  void block_forward_cached(Tensor x_out, ConstTensor x_in, int layer, const UnitView& unit,
+                            BlockActivations& act, const MicroBatchView& batch,
+                            const KeyValueCache& cache, ConstTensor cache_cu);
+  // d: [N, C], on entry the gradient of x_out, on return of x_in (undefined contents unless
+  // `need_input_grad`). Activations are used up.
+  void block_backward(Tensor d, ConstTensor x_in, int layer, const UnitView& unit,
+                      BlockActivations& act, const MicroBatchView& batch, bool need_input_grad);
+
+  // *loss_sum += sum of the cross-entropies of the micro-batch's targets. d: [N, C] receives the
+  // gradient of loss * scalars->loss_scale with respect to x; undefined: loss only.
+  void head(double* loss_sum, Tensor d, ConstTensor x, const UnitView& unit,
+            const MicroBatchView& batch);
+  // logits: [N, V] f32 for the rows of x. For generation and tests.
+  void logits(Tensor logits, ConstTensor x, const UnitView& unit);
+
+  // Rows of logits that are held at a time.
+  static int64_t head_chunk_rows(int64_t vocab_size);
+
+ private:
+  struct Linear {
+    Module module;
+    int layer;
+  };
+  void attention_inputs(int layer, const UnitView& unit, BlockActivations& act, ConstTensor x_in,
+                        const MicroBatchView& batch);
+  void block_tail(Tensor x_out, ConstTensor x_in, int layer, const UnitView& unit,
+                  BlockActivations& act, const MicroBatchView& batch);
+  void linear(Tensor y, ConstTensor x, Linear which, const UnitView& unit, BlockActivations& act,
+              const MicroBatchView& batch);
+  void linear_backward(Tensor dx, bool accumulate, ConstTensor dy, ConstTensor x, Linear which,
+                       const UnitView& unit, const BlockActivations& act,
+                       const MicroBatchView& batch);
+  void lora_backward(Tensor dx, ConstTensor dy, ConstTensor x, Linear which, const UnitView& unit,
+                     const BlockActivations& act, const MicroBatchView& batch);
+  void mlp_backward(Tensor d, int layer, const UnitView& unit, BlockActivations& act,
+                    const MicroBatchView& batch);
+  void attention_backward_block(Tensor d, ConstTensor x_in, int layer, const UnitView& unit,
+                                BlockActivations& act, const MicroBatchView& batch,
+                                bool need_input_grad);
+  void norm_backward(Tensor dx, ConstTensor dy, ConstTensor x, ConstTensor rstd, int norm_param,
+                     const UnitView& unit);
+  int block_param(int layer, Module module,
+                  const std::array<int, kNumModules> BlockParams::*which) const {
+    return (spec_.blocks[static_cast<size_t>(layer)].*which)[static_cast<size_t>(module)];
+  }
+  DropoutSite dropout_site(Linear which, const MicroBatchView& batch) const;
+  AttentionShape attention_shape() const;
+
+  const ModelSpec& spec_;
+  DType dtype_;
+  Tensor rope_table_;
+  Arena& scratch_;
+  const StepScalars* scalars_;
+  Stream& stream_;
+};
+
+}  // namespace athanor

@@ -1,0 +1,65 @@
+#include "runtime/model/transformer_config.h"
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "core/error.h"
+#include "runtime/io/atomic_file.h"
+#include "runtime/model/families/families.h"
+#include "runtime/model/families/json_reader.h"
+
+namespace athanor {
+namespace {
+
+constexpr int64_t kMaxConfigBytes = int64_t{4} << 20;
+
+void check_consistent(const std::string& file, const TransformerConfig& config) {
+  const auto fail = [&](const std::string& what) {
+    throw Error(ErrorKind::kBadInput, file + ": " + what);
+  };
+  if (config.num_attention_heads % config.num_key_value_heads != 0) {
+    fail("num_attention_heads is " + std::to_string(config.num_attention_heads) +
+         ", needed a multiple of num_key_value_heads = " +
+         std::to_string(config.num_key_value_heads));
+  }
+  if (config.head_dim % 2 != 0) {
+    fail("head_dim is " + std::to_string(config.head_dim) + ", rotary embedding needs an even one");
+  }
+  checked_mul(config.vocab_size, config.hidden_size, "vocab_size x hidden_size");
+  checked_mul(config.intermediate_size, config.hidden_size, "intermediate_size x hidden_size");
+}
+
+}  // namespace
+
+TransformerConfig load_transformer_config(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "config.json";
+  const std::string file = path.string();
+  if (!std::filesystem::exists(path)) {
+    throw Error(ErrorKind::kConfig,
+                file + ": no such file; model_name_or_path needs a Hugging Face model folder");
+  }
+  nlohmann::json json;
+  try {
+    json = nlohmann::json::parse(read_file(path, kMaxConfigBytes));
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(ErrorKind::kBadInput, file + ": not valid JSON: " + error.what());
+  }
+  if (!json.is_object()) throw Error(ErrorKind::kBadInput, file + ": needed a JSON object");
+  const JsonReader reader(json, file);
+  const std::string type = reader.text("model_type");
+  for (const Family& family : families()) {
+    if (type != family.model_type) continue;
+    TransformerConfig config = family.parse(reader);
+    config.model_type = type;
+    check_consistent(file, config);
+    return config;
+  }
+  std::string known;
+  for (const Family& family : families()) {
+    known += known.empty() ? family.model_type : std::string(", ") + family.model_type;
+  }
+  throw Error(ErrorKind::kBadInput,
+              file + ": model_type \"" + type + "\" is not supported; known: " + known);
+}
+
+}  // namespace athanor

@@ -1,0 +1,34 @@
+// The shape of a decoder-only transformer, read from a Hugging Face config.json by its family.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace athanor {
+
+struct TransformerConfig {
+  std::string model_type;
+  int64_t vocab_size = 0;         // V
+  int64_t hidden_size = 0;        // C
+  int64_t intermediate_size = 0;  // F
+  int64_t num_hidden_layers = 0;
+  int64_t num_attention_heads = 0;  // H
+  int64_t num_key_value_heads = 0;  // K
+  int64_t head_dim = 0;             // D, even
+  int64_t max_position_embeddings = 0;
+  double rms_norm_eps = 1e-6;
+  double rope_theta = 10000.0;
+  double initializer_range = 0.02;  // of random weights
+  bool tie_word_embeddings = false;
+
+  int64_t query_size() const { return num_attention_heads * head_dim; }
+  int64_t key_value_size() const { return num_key_value_heads * head_dim; }
+};
+
+// Reads FOLDER/config.json. An unsupported model_type or option is Error(kBadInput) that names it,
+// as is a size that is missing, absurd or inconsistent.
+TransformerConfig load_transformer_config(const std::filesystem::path& folder);
+
+}  // namespace athanor

@@ -1,0 +1,148 @@
+#include "runtime/train/machine.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <set>
+#include <sstream>
+
+#include "core/buffer.h"
+#include "core/error.h"
+#include "core/stream.h"
+#include "core/thread_pool.h"
+#include "kernels/elementwise/elementwise.h"
+#include "kernels/matmul/matmul.h"
+#include "runtime/train/session.h"
+
+namespace athanor {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Best rate of an operation over about 40 ms.
+template <class Body>
+double best_rate(double work, const Body& body) {
+  double best = 0;
+  const auto start = Clock::now();
+  do {
+    const auto begin = Clock::now();
+    body();
+    best = std::max(best, work / std::chrono::duration<double>(Clock::now() - begin).count());
+  } while (Clock::now() - start < std::chrono::milliseconds(40));
+  return best;
+}
+
+double matrix_rate(DType dtype, HostAllocator& memory, Stream& stream) {
+  constexpr int64_t kSize = 512;
+  const Buffer a(memory, kSize * kSize * 4);
+  const Buffer b(memory, kSize * kSize * 4);
+  const Buffer c(memory, kSize * kSize * 4);
+  const Shape shape{kSize, kSize};
+  return best_rate(2.0 * kSize * kSize * kSize, [&] {
+    matmul(c.view(dtype, shape), a.view(dtype, shape), b.view(dtype, shape), {}, stream);
+  });
+}
+
+Machine measure_here(int threads) {
+  HostAllocator memory(Tier::kHost);
+  ThreadPool pool(threads, memory, kThreadScratchBytes);
+  ImmediateStream stream(pool);
+  Machine machine;
+  machine.name = "here";
+  machine.f32_flops = matrix_rate(DType::kF32, memory, stream);
+  machine.bf16_flops = matrix_rate(DType::kBF16, memory, stream);
+  constexpr int64_t kElements = int64_t{8} << 20;
+  const Buffer from(memory, kElements * 4);
+  const Buffer to(memory, kElements * 4);
+  machine.memory_bandwidth = best_rate(2.0 * kElements * 4, [&] {
+    copy(to.view(DType::kF32, {kElements}), from.view(DType::kF32, {kElements}), stream);
+  });
+  machine.network_bandwidth = machine.memory_bandwidth / 2;  // ranks of one host copy memory
+  machine.memory_bytes = available_memory();
+  return machine;
+}
+
+double number(const YAML::Node& node, const std::string& file, const char* key, bool required) {
+  if (!node[key]) {
+    if (!required) return 0;
+    throw Error(ErrorKind::kConfig, file + ": " + key + ": found nothing, needed a number");
+  }
+  try {
+    return node[key].as<double>();
+  } catch (const YAML::Exception&) {
+    throw Error(ErrorKind::kConfig, file + ": " + key + ": needed a number");
+  }
+}
+
+// The smallest of MemAvailable and what the cgroup still allows.
+int64_t meminfo_available() {
+  std::ifstream file("/proc/meminfo");
+  std::string key;
+  int64_t kib = 0;
+  std::string unit;
+  while (file >> key >> kib && std::getline(file, unit)) {
+    if (key == "MemAvailable:") return kib * 1024;
+  }
+  return std::numeric_limits<int64_t>::max();
+}
+
+int64_t cgroup_available() {
+  const std::filesystem::path root = "/sys/fs/cgroup";
+  std::ifstream limit_file(root / "memory.max");
+  std::string limit;
+  if (!(limit_file >> limit) || limit == "max") return std::numeric_limits<int64_t>::max();
+  int64_t used = 0;
+  std::ifstream(root / "memory.current") >> used;
+  int64_t cache = 0;
+  std::ifstream stat(root / "memory.stat");
+  std::string key;
+  int64_t value = 0;
+  while (stat >> key >> value) {
+    if (key == "file") cache = value;
+  }
+  return std::stoll(limit) - used + cache;
+}
+
+}  // namespace
+
+int64_t available_memory() {
+  const int64_t free = std::max<int64_t>(0, std::min(meminfo_available(), cgroup_available()));
+  return free - free / 20;
+}
+
+Machine load_machine(const std::string& name, int threads_per_rank) {
+  if (name == "here") return measure_here(threads_per_rank);
+  if (!std::filesystem::is_regular_file(name)) {
+    throw Error(ErrorKind::kConfig,
+                "--machine " + name + ": no such file, and the only built-in machine is `here`");
+  }
+  YAML::Node node;
+  try {
+    node = YAML::LoadFile(name);
+  } catch (const YAML::Exception& error) {
+    throw Error(ErrorKind::kConfig, name + ": " + error.what());
+  }
+  if (!node.IsMap()) throw Error(ErrorKind::kConfig, name + ": needed a map of machine fields");
+  static const std::set<std::string> kKnown = {
+      "name",         "ranks_per_host",   "f32_flops",         "bf16_flops",
+      "memory_bytes", "memory_bandwidth", "network_bandwidth", "source"};
+  for (const auto& item : node) {
+    const auto key = item.first.as<std::string>();
+    if (!kKnown.contains(key)) throw Error(ErrorKind::kConfig, name + ": unknown key " + key);
+  }
+  Machine machine;
+  machine.name = node["name"] ? node["name"].as<std::string>() : name;
+  machine.ranks_per_host = static_cast<int>(number(node, name, "ranks_per_host", false));
+  machine.f32_flops = number(node, name, "f32_flops", true);
+  machine.bf16_flops = number(node, name, "bf16_flops", true);
+  machine.memory_bandwidth = number(node, name, "memory_bandwidth", true);
+  machine.network_bandwidth = number(node, name, "network_bandwidth", true);
+  machine.memory_bytes = static_cast<int64_t>(number(node, name, "memory_bytes", true));
+  return machine;
+}
+
+}  // namespace athanor

@@ -1,0 +1,26 @@
+// What a plan has to know of a machine: rates, memory and how many ranks share a host.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace athanor {
+
+struct Machine {
+  std::string name;
+  int ranks_per_host = 0;  // 0: all ranks of the run
+  double f32_flops = 0;    // FLOP/s of a rank's matrix products
+  double bf16_flops = 0;
+  double memory_bandwidth = 0;   // bytes/s
+  double network_bandwidth = 0;  // bytes/s that a rank receives
+  int64_t memory_bytes = 0;      // that the ranks of a host may use
+};
+
+// `here` measures this machine for a fraction of a second; anything else is a YAML file with the
+// fields of Machine. Errors are kConfig.
+Machine load_machine(const std::string& name_or_file, int threads_per_rank);
+
+// min(MemAvailable, cgroup limit - use + its file cache) - 5 %, in bytes.
+int64_t available_memory();
+
+}  // namespace athanor

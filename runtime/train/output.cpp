@@ -1,0 +1,146 @@
+#include "runtime/train/output.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "runtime/io/atomic_file.h"
+#include "runtime/io/peft.h"
+#include "runtime/io/safetensors_writer.h"
+
+namespace athanor {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kMaxSmallFile = int64_t{256} << 20;
+// Copied from the model's folder where they are there, so that the output can be used alone.
+constexpr const char* kTokenizerFiles[] = {"tokenizer.json", "tokenizer_config.json",
+                                           "special_tokens_map.json", "chat_template.jinja",
+                                           "added_tokens.json"};
+
+void copy_if_there(const fs::path& from, const fs::path& to, const char* name) {
+  if (fs::is_regular_file(from / name)) {
+    write_file_atomic(to / name, read_file(from / name, kMaxSmallFile));
+  }
+}
+
+std::vector<TensorDecl> declare(const ModelSpec& spec, bool lora, DType dtype) {
+  std::vector<TensorDecl> tensors;
+  for (const UnitSpec& unit : spec.units) {
+    for (const ParamSpec& param : unit.params) {
+      if (!param.trainable) continue;
+      TensorDecl tensor{param.name, lora ? DType::kF32 : dtype, {}};
+      for (int axis = 0; axis < param.shape.rank(); ++axis) {
+        tensor.shape.push_back(param.shape[axis]);
+      }
+      tensors.push_back(std::move(tensor));
+    }
+  }
+  std::sort(tensors.begin(), tensors.end(),
+            [](const TensorDecl& a, const TensorDecl& b) { return a.name < b.name; });
+  return tensors;
+}
+
+class AdapterSink final : public WeightSink {
+ public:
+  explicit AdapterSink(SafetensorsWriter& writer) : writer_(writer) {}
+  void write(const ParamSpec& param, const float* values) override {
+    writer_.write(param.name,
+                  std::as_bytes(std::span(values, static_cast<size_t>(param.shape.numel()))));
+  }
+
+ private:
+  SafetensorsWriter& writer_;
+};
+
+class ModelSink final : public WeightSink {
+ public:
+  ModelSink(ShardedModelWriter& writer, DType dtype) : writer_(writer), dtype_(dtype) {}
+  void write(const ParamSpec& param, const float* values) override {
+    const auto count = static_cast<size_t>(param.shape.numel());
+    if (dtype_ == DType::kF32) {
+      writer_.write(param.name, std::as_bytes(std::span(values, count)));
+      return;
+    }
+    cast_.resize(count);
+    for (size_t i = 0; i < count; ++i) cast_[i] = to_bfloat16(values[i]);
+    writer_.write(param.name, std::as_bytes(std::span(cast_)));
+  }
+
+ private:
+  ShardedModelWriter& writer_;
+  DType dtype_;
+  std::vector<bfloat16> cast_;
+};
+
+PeftConfig adapter_config(const ResolvedRun& run) {
+  const LoraOptions& lora = *run.spec.lora;
+  PeftConfig config;
+  config.base_model_name_or_path = run.config.model_name_or_path;
+  config.r = lora.rank;
+  config.lora_alpha = lora.alpha;
+  config.lora_dropout = lora.dropout;
+  config.target_modules = lora.targets;
+  config.target_modules_is_pattern = lora.is_pattern;
+  if (config.target_modules == std::vector<std::string>{"all"}) {
+    config.target_modules.clear();
+    for (int module = 0; module < kNumModules; ++module) {
+      config.target_modules.emplace_back(module_name(static_cast<Module>(module)));
+    }
+  }
+  return config;
+}
+
+void write_model_config(const ResolvedRun& run, const fs::path& output) {
+  const fs::path source = run.config.model_name_or_path;
+  nlohmann::ordered_json json =
+      nlohmann::ordered_json::parse(read_file(source / "config.json", kMaxSmallFile));
+  json["torch_dtype"] = run.trainer.dtype == DType::kF32 ? "float32" : "bfloat16";
+  write_file_atomic(output / "config.json", json.dump(2) + "\n");
+  copy_if_there(source, output, "generation_config.json");
+}
+
+}  // namespace
+
+void check_output_folder(const RunConfig& config) {
+  const fs::path folder = config.output_dir;
+  if (!fs::exists(folder) || config.overwrite_output_dir) return;
+  if (!fs::is_directory(folder)) {
+    throw Error(ErrorKind::kConfig, "output_dir: " + folder.string() + " is not a folder");
+  }
+  if (fs::directory_iterator(folder) != fs::directory_iterator()) {
+    throw Error(ErrorKind::kConfig, "output_dir: " + folder.string() +
+                                        " is not empty; set overwrite_output_dir: true or name "
+                                        "another folder");
+  }
+}
+
+void save_weights(Trainer& trainer, const ResolvedRun& run, bool writes) {
+  if (!writes) {
+    trainer.export_trained(nullptr);
+    return;
+  }
+  const fs::path output = run.config.output_dir;
+  const bool lora = run.spec.lora.has_value();
+  const std::vector<TensorDecl> tensors = declare(run.spec, lora, run.trainer.dtype);
+  if (lora) {
+    SafetensorsWriter writer(output / kPeftWeightsFile, tensors);
+    AdapterSink sink(writer);
+    trainer.export_trained(&sink);
+    writer.commit();
+    write_peft_config(output, adapter_config(run));
+  } else {
+    ShardedModelWriter writer(output, tensors);
+    ModelSink sink(writer, run.trainer.dtype);
+    trainer.export_trained(&sink);
+    writer.commit();
+    write_model_config(run, output);
+  }
+  for (const char* name : kTokenizerFiles) {
+    copy_if_there(run.config.model_name_or_path, output, name);
+  }
+}
+
+}  // namespace athanor

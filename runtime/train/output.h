@@ -1,0 +1,20 @@
+// The output folder of a run: what was trained, in the layout of PEFT or Hugging Face, and its
+// logs.
+#pragma once
+
+#include <filesystem>
+
+#include "runtime/train/session.h"
+#include "runtime/train/trainer.h"
+
+namespace athanor {
+
+// Throws kConfig when the folder has files and may not be overwritten.
+void check_output_folder(const RunConfig& config);
+
+// Collective: all ranks call it, the one with `writes` writes. LoRA: adapter_config.json and
+// adapter_model.safetensors (float32 masters); full: config.json and the model in working dtype.
+// Tokenizer files are copied beside. Everything appears under its name complete or not at all.
+void save_weights(Trainer& trainer, const ResolvedRun& run, bool writes);
+
+}  // namespace athanor

@@ -1,0 +1,218 @@
+#include "runtime/train/plan.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "runtime/train/trainer.h"
+
+namespace athanor {
+namespace {
+
+StepBatch full_step_batch(const ResolvedRun& run, const LanePlan& plan, int rank) {
+  StepBatch batch;
+  batch.micro_batches = plan.micro_batches;
+  batch.slots.resize(static_cast<size_t>(plan.slots()));
+  const HostMicroBatch full = full_micro_batch(run.trainer.rows, run.trainer.cutoff_len);
+  for (int64_t slot = 0; slot < plan.slots(); ++slot) {
+    if (plan.micro_batch(rank, slot) == kAbsent) continue;
+    batch.slots[static_cast<size_t>(slot)] = full;
+  }
+  batch.target_tokens = plan.micro_batches * full.data.target_tokens;
+  return batch;
+}
+
+// One rank of the run without memory: the same objects in the same order as a run makes them.
+struct DryRank {
+  DryRank(const ResolvedRun& run, const PlanOptions& options, int rank)
+      : memory(Tier::kDevice),
+        pool_scratch(memory, options.threads * kThreadScratchBytes),
+        communication_scratch(memory, kAlignment),
+        communicator(make_counting_communicator(rank, options.world_size, memory,
+                                                options.mpi_staging_bytes)),
+        trainer(run.spec, run.trainer, {memory, compute, communication, *communicator}),
+        batch(full_step_batch(run, trainer.lane_plan(run.batch.micro_batches), rank)) {
+    trainer.load(nullptr);
+  }
+
+  void step(int64_t index) {
+    compute.clear();
+    communication.clear();
+    communicator->clear_counts();
+    trainer.train_step(batch, index, 0.0);
+  }
+
+  PlanAllocator memory;
+  Buffer pool_scratch;
+  Buffer communication_scratch;
+  CountingStream compute;
+  CountingStream communication;
+  std::unique_ptr<Communicator> communicator;
+  Trainer trainer;
+  StepBatch batch;
+};
+
+double compute_floor(const std::map<std::string, CostSum>& sums, double flops_rate,
+                     double bandwidth) {
+  double seconds = 0;
+  for (const auto& [name, cost] : sums) {
+    const double bytes = static_cast<double>(cost.bytes_read + cost.bytes_written);
+    seconds += std::max(cost.flops / flops_rate, bytes / bandwidth);
+  }
+  return seconds;
+}
+
+std::vector<std::pair<std::string, int64_t>> count_gathers(const DryRank& dry,
+                                                           const ResolvedRun& run,
+                                                           const std::vector<int64_t>& before) {
+  std::vector<std::pair<std::string, int64_t>> gathers;
+  for (size_t unit = 0; unit < run.spec.units.size(); ++unit) {
+    const ParamStore& params = dry.trainer.params();
+    const int64_t now =
+        std::max(params.frozen_gathers()[unit], params.trainable_gathers()[unit]) - before[unit];
+    gathers.emplace_back(run.spec.units[unit].name, now);
+  }
+  return gathers;
+}
+
+std::vector<int64_t> gathers_so_far(const ParamStore& params) {
+  std::vector<int64_t> counts;
+  for (size_t unit = 0; unit < params.frozen_gathers().size(); ++unit) {
+    counts.push_back(std::max(params.frozen_gathers()[unit], params.trainable_gathers()[unit]));
+  }
+  return counts;
+}
+
+void fill_step(PlanResult& plan, DryRank& dry, const Machine& machine) {
+  // The first step finds empty slots; the second is like all later ones.
+  dry.step(0);
+  const std::vector<int64_t> before = gathers_so_far(dry.trainer.params());
+  dry.step(1);
+  plan.operations = dry.compute.sums();
+  plan.collectives = dry.communicator->counts();
+  plan.gathers_per_unit = count_gathers(dry, plan.run, before);
+  plan.flops = dry.compute.total().flops;
+  const double rate =
+      plan.run.trainer.dtype == DType::kF32 ? machine.f32_flops : machine.bf16_flops;
+  plan.compute_seconds = compute_floor(plan.operations, rate, machine.memory_bandwidth);
+  double received = 0;
+  for (const auto& [name, count] : plan.collectives) received += static_cast<double>(count.bytes);
+  plan.communication_seconds = received / machine.network_bandwidth;
+  plan.floor_seconds = std::max(plan.compute_seconds, plan.communication_seconds);
+}
+
+std::string human(double value, const char* unit) {
+  static constexpr const char* kPrefixes[] = {"", "k", "M", "G", "T", "P"};
+  size_t prefix = 0;
+  while (value >= 1000 && prefix + 1 < std::size(kPrefixes)) {
+    value /= 1000;
+    ++prefix;
+  }
+  char text[64];
+  std::snprintf(text, sizeof text, "%.4g %s%s", value, kPrefixes[prefix], unit);
+  return text;
+}
+
+std::string gibibytes(int64_t bytes) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.3f GiB", static_cast<double>(bytes) / (1 << 30));
+  return text;
+}
+
+const char* order_name(ScheduleOrder order) {
+  return order == ScheduleOrder::kLayerMajor ? "layer_major" : "batch_major";
+}
+
+}  // namespace
+
+PlanResult make_plan(const RunConfig& config, const PlanOptions& options, const Machine& machine) {
+  PlanResult plan;
+  plan.run = resolve_run(config, options.world_size);
+  // Shards are equal and the first ranks have the fullest lanes: rank 0 is the largest.
+  const int count = options.all_ranks ? options.world_size : 1;
+  for (int rank = 0; rank < count; ++rank) {
+    DryRank dry(plan.run, options, rank);
+    RankPlan memory{rank, 0, dry.memory.stats().current_bytes};
+    if (rank == 0) {
+      fill_step(plan, dry, machine);
+    } else {
+      dry.step(0);
+    }
+    dry.trainer.export_trained(nullptr);
+    memory.peak_bytes = dry.memory.stats().peak_bytes;
+    plan.ranks.push_back(memory);
+  }
+  plan.ranks_per_host = machine.ranks_per_host > 0
+                            ? std::min(machine.ranks_per_host, options.world_size)
+                            : options.world_size;
+  plan.budget_bytes =
+      config.memory_budget ? *config.memory_budget * plan.ranks_per_host : machine.memory_bytes;
+  plan.fits = plan.ranks[0].peak_bytes <= plan.budget_bytes / plan.ranks_per_host;
+  return plan;
+}
+
+std::string plan_json(const PlanResult& plan) {
+  nlohmann::ordered_json json;
+  json["world"] = plan.run.world_size;
+  json["zero_stage"] = plan.run.trainer.zero_stage;
+  json["schedule"] = order_name(plan.run.trainer.order);
+  json["fits"] = plan.fits;
+  json["ranks"] = nlohmann::ordered_json::array();
+  for (const RankPlan& rank : plan.ranks) {
+    json["ranks"].push_back(
+        {{"rank", rank.rank},
+         {"tiers",
+          {{"device",
+            {{"peak_bytes", rank.peak_bytes}, {"persistent_bytes", rank.persistent_bytes}}},
+           {"host", {{"peak_bytes", 0}, {"persistent_bytes", 0}}},
+           {"disk", {{"peak_bytes", 0}, {"persistent_bytes", 0}}}}}});
+  }
+  nlohmann::ordered_json step;
+  step["flops"] = plan.flops;
+  step["floor_seconds"] = plan.floor_seconds;
+  step["collectives"] = nlohmann::ordered_json::object();
+  for (const auto& [name, count] : plan.collectives) {
+    step["collectives"][name] = {{"count", count.count}, {"bytes", count.bytes}};
+  }
+  step["copies"] = nlohmann::ordered_json::object();
+  step["gathers_per_unit"] = nlohmann::ordered_json::object();
+  for (const auto& [unit, count] : plan.gathers_per_unit) step["gathers_per_unit"][unit] = count;
+  json["step"] = std::move(step);
+  return json.dump(2) + "\n";
+}
+
+std::string plan_table(const PlanResult& plan, const Machine& machine) {
+  const ResolvedRun& run = plan.run;
+  std::string text;
+  const auto line = [&text](const std::string& name, const std::string& value) {
+    text += name + std::string(name.size() < 24 ? 24 - name.size() : 1, ' ') + value + "\n";
+  };
+  line("parameters", human(static_cast<double>(run.spec.parameters()), "") + ", trained " +
+                         human(static_cast<double>(run.spec.trainable_parameters()), ""));
+  line("world", std::to_string(run.world_size) + " ranks, " + std::to_string(plan.ranks_per_host) +
+                    " a host, ZeRO stage " + std::to_string(run.trainer.zero_stage) + ", " +
+                    order_name(run.trainer.order) + ", recomputation " +
+                    (run.trainer.recompute ? "full" : "none"));
+  line("step", std::to_string(run.batch.rows_per_step) + " rows in " +
+                   std::to_string(run.batch.micro_batches) + " micro-batches, " +
+                   std::to_string(run.batch.lanes) + " lanes");
+  for (const RankPlan& rank : plan.ranks) {
+    line("rank " + std::to_string(rank.rank) + " device", gibibytes(rank.peak_bytes) + " peak, " +
+                                                              gibibytes(rank.persistent_bytes) +
+                                                              " between steps");
+  }
+  line("budget of a host", gibibytes(plan.budget_bytes) + " on " + machine.name +
+                               (plan.fits ? ": fits" : ": DOES NOT FIT"));
+  line("compute", human(plan.flops, "FLOP") + " a rank and step, at least " +
+                      human(plan.compute_seconds, "s"));
+  for (const auto& [name, count] : plan.collectives) {
+    line(name, std::to_string(count.count) + " a step, " +
+                   human(static_cast<double>(count.bytes), "B") + " received");
+  }
+  line("communication", "at least " + human(plan.communication_seconds, "s"));
+  line("floor of a step", human(plan.floor_seconds, "s"));
+  return text;
+}
+
+}  // namespace athanor

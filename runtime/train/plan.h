@@ -1,0 +1,51 @@
+// The plan of a run: the same training step on counting streams, allocators and communicator. What
+// it says is therefore what a run does; nothing is read but config.json, nothing is allocated.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/stream.h"
+#include "runtime/train/machine.h"
+#include "runtime/train/session.h"
+#include "sharding/comm/communicator.h"
+
+namespace athanor {
+
+struct RankPlan {
+  int rank = 0;
+  int64_t peak_bytes = 0;        // device tier
+  int64_t persistent_bytes = 0;  // what stays allocated between steps
+};
+
+struct PlanResult {
+  ResolvedRun run;
+  std::vector<RankPlan> ranks;  // the largest one, or all of them
+  // Of the rank with the most work (rank 0).
+  std::map<std::string, CostSum> operations;           // one step
+  std::map<std::string, CollectiveCount> collectives;  // one step in steady state
+  std::vector<std::pair<std::string, int64_t>> gathers_per_unit;
+  double flops = 0;
+  double compute_seconds = 0;
+  double communication_seconds = 0;
+  double floor_seconds = 0;
+  int ranks_per_host = 1;
+  int64_t budget_bytes = 0;  // of a host
+  bool fits = true;
+};
+
+struct PlanOptions {
+  int world_size = 1;
+  int threads = 1;  // of a rank
+  bool all_ranks = false;
+  int64_t mpi_staging_bytes = 0;  // 0 where ranks are threads
+};
+
+PlanResult make_plan(const RunConfig& config, const PlanOptions& options, const Machine& machine);
+std::string plan_json(const PlanResult& plan);
+std::string plan_table(const PlanResult& plan, const Machine& machine);
+
+}  // namespace athanor

@@ -1,0 +1,313 @@
+#include "runtime/train/run.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <utility>
+
+#include "core/log.h"
+#include "runtime/data/tokenizer.h"
+#include "runtime/io/atomic_file.h"
+#include "runtime/io/trainer_log.h"
+#include "runtime/optim/lr_schedule.h"
+#include "runtime/train/output.h"
+
+namespace athanor {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::string format(const char* pattern, auto... values) {
+  char text[256];
+  std::snprintf(text, sizeof text, pattern, values...);
+  return text;
+}
+
+LrOptions lr_options(const RunConfig& config, int64_t total_steps) {
+  LrOptions options;
+  options.learning_rate = config.learning_rate;
+  options.total_steps = total_steps;
+  options.warmup_steps = config.warmup_steps.value_or(static_cast<int64_t>(
+      std::ceil(static_cast<double>(total_steps) * config.warmup_ratio.value_or(0.0))));
+  switch (config.lr_scheduler_type) {
+    case LrSchedulerOption::kConstant:
+    case LrSchedulerOption::kConstantWithWarmup:
+      options.schedule = LrSchedule::kConstant;
+      break;
+    case LrSchedulerOption::kLinear:
+      options.schedule = LrSchedule::kLinear;
+      break;
+    case LrSchedulerOption::kCosine:
+      options.schedule = LrSchedule::kCosine;
+      break;
+  }
+  return options;
+}
+
+// The state of one rank's run.
+class Run {
+ public:
+  Run(const ResolvedRun& run, const RunData& data, Communicator& communicator, CpuDevice& device,
+      Allocator& memory)
+      : run_(run),
+        config_(run.config),
+        data_(data),
+        communicator_(communicator),
+        device_(device),
+        steps_(count_steps(run.config, run.batch, data.train)),
+        lr_(lr_options(run.config, steps_.total)),
+        trainer_(run.spec, run.trainer,
+                 {memory, device.compute, device.communication, communicator}) {}
+
+  RunOutcome go(const std::atomic<int>& stop) {
+    load();
+    RunOutcome outcome;
+    for (int64_t step = 0; step < steps_.total && !outcome.stopped; ++step) {
+      outcome.last_loss = one_step(step);
+      outcome.steps = step + 1;
+      const bool last = step + 1 == steps_.total;
+      if (!last) evaluate_if_due(step);
+      // The vote also keeps ranks together at a step's end.
+      outcome.stopped = communicator_.max_host(stop.load(), device_.communication) != 0 && !last;
+      if (!last && !outcome.stopped && config_.save_steps > 0 &&
+          (step + 1) % config_.save_steps == 0) {
+        save(step);
+      }
+    }
+    if (!outcome.stopped) evaluate(outcome.steps - 1);
+    save(outcome.steps - 1);
+    outcome.seconds = seconds_since(start_);
+    return outcome;
+  }
+
+ private:
+  bool leads() const { return communicator_.rank() == 0; }
+  double epoch(int64_t step) const {
+    return static_cast<double>(step + 1) / static_cast<double>(steps_.per_epoch);
+  }
+
+  void load() {
+    RunWeights weights(run_);
+    trainer_.load(&weights.source());
+    start_ = Clock::now();
+    if (!leads()) return;
+    std::filesystem::create_directories(config_.output_dir);
+    log_.emplace(std::filesystem::path(config_.output_dir) / "trainer_log.jsonl",
+                 TrainerLog::Mode::kTruncate);
+    write_file_atomic(std::filesystem::path(config_.output_dir) / "training_args.yaml",
+                      to_yaml(config_));
+  }
+
+  double one_step(int64_t step) {
+    const auto begin = Clock::now();
+    const int64_t in_epoch = step % steps_.per_epoch;
+    const int64_t first = in_epoch * run_.batch.micro_batches;
+    const int64_t count =
+        std::min(run_.batch.micro_batches, data_.train.micro_batches_per_epoch() - first);
+    const LanePlan plan = trainer_.lane_plan(count);
+    const StepBatch batch =
+        make_step_batch(data_.train, plan, communicator_.rank(), step / steps_.per_epoch, first);
+    const double rate = learning_rate_at(lr_, step);
+    const StepResult result = trainer_.train_step(batch, step, rate);
+    int64_t tokens = 0;
+    for (const HostMicroBatch& slot : batch.slots) {
+      tokens += static_cast<int64_t>(slot.data.input_ids.size());
+    }
+    tokens = communicator_.sum_host(tokens, device_.communication);
+    total_tokens_ += tokens;
+    interval_tokens_ += tokens;
+    interval_loss_ += result.loss;
+    ++interval_steps_;
+    interval_seconds_ += seconds_since(begin);
+    const bool due = (step + 1) % config_.logging_steps == 0 || step + 1 == steps_.total;
+    if (due) report(step, rate, result);
+    return result.loss;
+  }
+
+  void report(int64_t step, double rate, const StepResult& result) {
+    TrainerLogLine line;
+    line.current_steps = step + 1;
+    line.total_steps = steps_.total;
+    line.loss = interval_loss_ / static_cast<double>(interval_steps_);
+    line.lr = rate;
+    line.epoch = epoch(step);
+    line.elapsed_seconds = seconds_since(start_);
+    line.remaining_seconds = line.elapsed_seconds / static_cast<double>(step + 1) *
+                             static_cast<double>(steps_.total - step - 1);
+    line.throughput = static_cast<double>(interval_tokens_) / interval_seconds_;
+    line.total_tokens = total_tokens_;
+    line.grad_norm = result.grad_norm;
+    line.step_ms = interval_seconds_ * 1e3 / static_cast<double>(interval_steps_);
+    if (log_) {
+      log_->append(line);
+      log_info(format("step %lld/%lld  loss %.4f  norm %.3f  lr %.3g  %.0f tokens/s  %.1f ms/step",
+                      static_cast<long long>(step + 1), static_cast<long long>(steps_.total),
+                      *line.loss, result.grad_norm, rate, *line.throughput, *line.step_ms));
+      TrainerStateEntry entry;
+      entry.step = step + 1;
+      entry.epoch = epoch(step);
+      entry.loss = line.loss;
+      entry.grad_norm = result.grad_norm;
+      entry.learning_rate = rate;
+      history_.push_back(entry);
+    }
+    interval_tokens_ = 0;
+    interval_loss_ = 0;
+    interval_steps_ = 0;
+    interval_seconds_ = 0;
+  }
+
+  void evaluate_if_due(int64_t step) {
+    if (config_.eval_steps && (step + 1) % *config_.eval_steps == 0) evaluate(step);
+  }
+
+  // Mean loss over the evaluation share, in batches as large as a step's.
+  void evaluate(int64_t step) {
+    if (!data_.eval) return;
+    double loss = 0;
+    int64_t targets = 0;
+    const int64_t total = data_.eval->micro_batches_per_epoch();
+    for (int64_t first = 0; first < total; first += run_.batch.micro_batches) {
+      const LanePlan plan = trainer_.lane_plan(std::min(run_.batch.micro_batches, total - first));
+      const StepBatch batch = make_step_batch(*data_.eval, plan, communicator_.rank(), 0, first);
+      loss += trainer_.evaluate(batch);
+      targets += batch.target_tokens;
+    }
+    loss /= static_cast<double>(targets);
+    if (!log_) return;
+    TrainerLogLine line;
+    line.current_steps = step + 1;
+    line.total_steps = steps_.total;
+    line.eval_loss = loss;
+    line.epoch = epoch(step);
+    line.elapsed_seconds = seconds_since(start_);
+    log_->append(line);
+    log_info(format("step %lld/%lld  eval loss %.4f", static_cast<long long>(step + 1),
+                    static_cast<long long>(steps_.total), loss));
+    TrainerStateEntry entry;
+    entry.step = step + 1;
+    entry.epoch = epoch(step);
+    entry.eval_loss = loss;
+    history_.push_back(entry);
+  }
+
+  void save(int64_t step) {
+    save_weights(trainer_, run_, leads());
+    if (!leads()) return;
+    TrainerState state;
+    state.global_step = step + 1;
+    state.max_steps = steps_.total;
+    state.epoch = epoch(step);
+    state.num_train_epochs = (steps_.total + steps_.per_epoch - 1) / steps_.per_epoch;
+    state.logging_steps = config_.logging_steps;
+    state.eval_steps = config_.eval_steps.value_or(0);
+    state.save_steps = config_.save_steps;
+    state.train_batch_size = config_.per_device_train_batch_size;
+    state.num_input_tokens_seen = total_tokens_;
+    state.log_history = history_;
+    write_trainer_state(std::filesystem::path(config_.output_dir) / "trainer_state.json", state);
+  }
+
+  const ResolvedRun& run_;
+  const RunConfig& config_;
+  const RunData& data_;
+  Communicator& communicator_;
+  CpuDevice& device_;
+  RunSteps steps_;
+  LrOptions lr_;
+  Trainer trainer_;
+  std::optional<TrainerLog> log_;  // rank 0 only
+  std::vector<TrainerStateEntry> history_;
+  Clock::time_point start_ = Clock::now();
+  int64_t total_tokens_ = 0;
+  int64_t interval_tokens_ = 0;
+  int64_t interval_steps_ = 0;
+  double interval_loss_ = 0;
+  double interval_seconds_ = 0;
+};
+
+}  // namespace
+
+RunData load_run_data(const ResolvedRun& run) {
+  const RunConfig& config = run.config;
+  DataOptions options;
+  options.stage = config.stage == StageOption::kPt ? Stage::kPt : Stage::kSft;
+  options.datasets = config.dataset;
+  options.dataset_dir = config.dataset_dir;
+  if (!config.template_name.empty()) options.template_name = config.template_name;
+  options.cutoff_len = config.cutoff_len;
+  options.packing = config.packing;
+  options.train_on_prompt = config.train_on_prompt;
+  options.mask_history = config.mask_history;
+  options.max_samples = config.max_samples.value_or(0);
+  options.val_size = config.val_size;
+  options.seed = static_cast<uint64_t>(config.seed);
+  std::optional<Tokenizer> tokenizer;
+  if (std::filesystem::exists(std::filesystem::path(config.model_name_or_path) /
+                              "tokenizer.json")) {
+    tokenizer = Tokenizer::load(config.model_name_or_path);
+  }
+  LoadedData loaded =
+      load_data(options, tokenizer ? &*tokenizer : nullptr, run.spec.config.vocab_size);
+  if (loaded.train.empty()) {
+    throw Error(ErrorKind::kBadInput,
+                "dataset: no sample with a token to learn (" +
+                    std::to_string(loaded.report.records) + " records read, " +
+                    std::to_string(loaded.report.skipped_without_target) + " without target)");
+  }
+  BatchOptions batch;
+  batch.rows_per_micro_batch = config.per_device_train_batch_size;
+  batch.cutoff_len = config.cutoff_len;
+  batch.packing = config.packing;
+  batch.seed = static_cast<uint64_t>(config.seed);
+  RunData data{BatchSource(std::move(loaded.train), batch), std::nullopt, std::move(loaded.report)};
+  if (!loaded.eval.empty()) {
+    batch.shuffle = false;
+    data.eval.emplace(std::move(loaded.eval), batch);
+  }
+  return data;
+}
+
+RunSteps count_steps(const RunConfig& config, const BatchPlan& batch, const BatchSource& data) {
+  RunSteps steps;
+  steps.per_epoch =
+      (data.micro_batches_per_epoch() + batch.micro_batches - 1) / batch.micro_batches;
+  steps.total = config.max_steps.value_or(std::max<int64_t>(
+      1, static_cast<int64_t>(
+             std::ceil(config.num_train_epochs * static_cast<double>(steps.per_epoch)))));
+  return steps;
+}
+
+StepBatch make_step_batch(const BatchSource& data, const LanePlan& plan, int rank, int64_t epoch,
+                          int64_t first_micro_batch) {
+  StepBatch batch;
+  batch.micro_batches = plan.micro_batches;
+  for (int64_t i = 0; i < plan.micro_batches; ++i) {
+    batch.target_tokens += data.target_tokens(epoch, first_micro_batch + i);
+  }
+  batch.slots.resize(static_cast<size_t>(plan.slots()));
+  for (int64_t slot = 0; slot < plan.slots(); ++slot) {
+    const int64_t index = plan.micro_batch(rank, slot);
+    if (index == kAbsent) continue;
+    batch.slots[static_cast<size_t>(slot)] =
+        prepare_micro_batch(data.micro_batch(epoch, first_micro_batch + index));
+  }
+  return batch;
+}
+
+RunOutcome run_training(const ResolvedRun& run, const RunData& data, Communicator& communicator,
+                        CpuDevice& device, Allocator& memory, const std::atomic<int>& stop) {
+  Run rank(run, data, communicator, device, memory);
+  RunOutcome outcome = rank.go(stop);
+  outcome.device = memory.stats();
+  return outcome;
+}
+
+}  // namespace athanor

@@ -1,0 +1,111 @@
+#include "runtime/train/session.h"
+
+#include <algorithm>
+#include <string>
+#include <thread>
+
+#include "core/log.h"
+
+namespace athanor {
+namespace {
+
+LoraOptions lora_options(const RunConfig& config) {
+  LoraOptions lora;
+  lora.dropout = config.lora_dropout;
+  if (config.adapter_name_or_path.empty()) {
+    lora.rank = config.lora_rank;
+    lora.alpha = config.lora_alpha;
+    lora.targets = config.lora_target;
+    lora.is_pattern = lora_target_is_pattern(config);
+    return lora;
+  }
+  // An adapter that goes on training keeps its own shape.
+  const PeftConfig adapter = read_peft_config(config.adapter_name_or_path);
+  if (adapter.use_rslora) {
+    throw Error(ErrorKind::kConfig,
+                config.adapter_name_or_path + ": use_rslora is true, not available in this build");
+  }
+  lora.rank = adapter.r;
+  lora.alpha = adapter.lora_alpha;
+  lora.targets = adapter.target_modules;
+  lora.is_pattern = adapter.target_modules_is_pattern;
+  if (lora.is_pattern && lora.targets.at(0) == "all-linear") {
+    lora.targets = {"all"};
+    lora.is_pattern = false;
+  }
+  return lora;
+}
+
+ScheduleOrder schedule_order(ScheduleOption option) {
+  return option == ScheduleOption::kLayerMajor ? ScheduleOrder::kLayerMajor
+                                               : ScheduleOrder::kBatchMajor;
+}
+
+TrainerOptions trainer_options(const RunConfig& config, const BatchPlan& batch) {
+  TrainerOptions options;
+  options.dtype = config.bf16 ? DType::kBF16 : DType::kF32;
+  options.zero_stage = static_cast<int>(config.zero.stage);
+  options.persist_below = config.zero.persist_below;
+  options.order = schedule_order(config.zero.schedule);
+  options.recompute = config.gradient_checkpointing == CheckpointingOption::kFull;
+  options.lanes = static_cast<int>(batch.lanes);
+  options.micro_batches = batch.micro_batches;
+  options.rows = batch.rows_per_micro_batch;
+  options.cutoff_len = config.cutoff_len;
+  options.optimizer.kind =
+      config.optim == OptimizerOption::kSgd ? OptimizerKind::kSgd : OptimizerKind::kAdamW;
+  options.optimizer.adamw = {config.adam_beta1, config.adam_beta2, config.adam_epsilon};
+  options.optimizer.weight_decay = config.weight_decay;
+  options.max_grad_norm = config.max_grad_norm;
+  options.seed = static_cast<uint64_t>(config.seed);
+  return options;
+}
+
+}  // namespace
+
+ResolvedRun resolve_run(const RunConfig& config, int world_size) {
+  ResolvedRun run;
+  run.config = config;
+  run.world_size = world_size;
+  run.batch = resolve_batch(config, world_size);
+  const TransformerConfig model = load_transformer_config(config.model_name_or_path);
+  const bool lora = config.finetuning_type == FinetuningOption::kLora;
+  if (!lora && !config.adapter_name_or_path.empty()) {
+    throw Error(ErrorKind::kConfig,
+                "adapter_name_or_path: found an adapter, needed finetuning_type: lora");
+  }
+  run.spec =
+      build_model_spec(model, lora ? std::optional(lora_options(config)) : std::nullopt, !lora);
+  if (config.cutoff_len > model.max_position_embeddings) {
+    log_warning("cutoff_len " + std::to_string(config.cutoff_len) +
+                " is beyond the model's max_position_embeddings " +
+                std::to_string(model.max_position_embeddings));
+  }
+  run.trainer = trainer_options(config, run.batch);
+  return run;
+}
+
+RunWeights::RunWeights(const ResolvedRun& run) {
+  const RunConfig& config = run.config;
+  if (!config.train_from_scratch) base_ = std::make_unique<ModelFiles>(config.model_name_or_path);
+  if (!config.adapter_name_or_path.empty()) {
+    adapter_ = std::make_unique<SafetensorsFile>(
+        std::filesystem::path(config.adapter_name_or_path) / kPeftWeightsFile);
+  }
+  source_ = std::make_unique<ModelParamSource>(ParamOrigins{base_.get(), adapter_.get(),
+                                                            static_cast<uint64_t>(config.seed),
+                                                            run.spec.config.initializer_range});
+  source_->check(run.spec.units);
+}
+
+int64_t RunWeights::bytes_read() const {
+  return (base_ ? base_->data_bytes_read() : 0) + (adapter_ ? adapter_->data_bytes_read() : 0);
+}
+
+int threads_per_rank(const RunConfig& config, int ranks_on_host) {
+  if (config.threads) return static_cast<int>(*config.threads);
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  return std::max(1, cores / std::max(1, ranks_on_host));
+}
+
+}  // namespace athanor

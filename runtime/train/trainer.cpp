@@ -1,0 +1,342 @@
+#include "runtime/train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string>
+
+#include "core/pairwise.h"
+#include "kernels/elementwise/elementwise.h"
+#include "kernels/rope/rope.h"
+
+namespace athanor {
+namespace {
+
+// A unit of a lease, as the model sees it.
+class LeaseView final : public UnitView {
+ public:
+  LeaseView(const Lease& lease, const GradStore* grads, int use)
+      : lease_(lease), grads_(grads), use_(use) {}
+  ConstTensor tensor(int param) const override { return lease_.tensor(param); }
+  LinearWeight weight(int param) const override { return lease_.weight(param); }
+  Tensor grad(int param) const override {
+    return grads_ == nullptr ? Tensor{} : grads_->grad(lease_.unit(), use_, param);
+  }
+
+ private:
+  const Lease& lease_;
+  const GradStore* grads_;
+  int use_;
+};
+
+// Right shapes, no memory: for measuring scratch on a counting stream.
+class ShapeView final : public UnitView {
+ public:
+  ShapeView(const UnitSpec& unit, DType dtype) : unit_(unit), dtype_(dtype) {}
+  ConstTensor tensor(int param) const override { return fake(param, dtype_); }
+  LinearWeight weight(int param) const override {
+    LinearWeight weight;
+    weight.plain = fake(param, dtype_);
+    weight.dtype = dtype_;
+    weight.out_features = weight.plain.dim(0);
+    weight.in_features = weight.plain.dim(1);
+    return weight;
+  }
+  Tensor grad(int param) const override {
+    return unit_.params[static_cast<size_t>(param)].trainable ? fake(param, DType::kF32) : Tensor{};
+  }
+
+ private:
+  Tensor fake(int param, DType dtype) const {
+    return Tensor(const_cast<UnitSpec*>(&unit_), dtype,
+                  unit_.params[static_cast<size_t>(param)].shape);
+  }
+  const UnitSpec& unit_;
+  DType dtype_;
+};
+
+bool one_stretch(const TrainerOptions& options, const LanePlan& plan) {
+  return options.order == ScheduleOrder::kLayerMajor || plan.slots() == 1;
+}
+
+}  // namespace
+
+Trainer::Trainer(const ModelSpec& spec, const TrainerOptions& options, const StoreContext& context)
+    : spec_(spec),
+      options_(options),
+      context_(context),
+      table_(spec.units, options.dtype, context.communicator.world_size()),
+      placements_(make_placements()),
+      params_(spec.units, table_, placements_, options.dtype, context),
+      grads_(spec.units, table_, placements_, lane_plan(options.micro_batches).lane_buffers(),
+             one_stretch(options, lane_plan(options.micro_batches)), context),
+      states_(spec.units, table_, placements_, params_, options.optimizer.moments(), context),
+      norm_(table_, placements_, context),
+      scalars_(context.device, sizeof(StepScalars) + sizeof(Stats)) {
+  const LanePlan plan = lane_plan(options.micro_batches);
+  const int world = context.communicator.world_size();
+  losses_ = Buffer(context.device, (plan.slots() + int64_t{plan.lanes_per_rank()} * world) * 8);
+  const Shape rope_shape{options.cutoff_len, spec.config.head_dim};
+  rope_ = Buffer(context.device, rope_shape.numel() * 4);
+  const Tensor rope_view = rope_.view(DType::kF32, rope_shape);
+  athanor::rope_table(rope_view, spec.config.rope_theta, context.compute);
+  measure_scratch();
+  model_ = std::make_unique<Transformer>(spec, options.dtype, rope_view, scratch_,
+                                         reinterpret_cast<StepScalars*>(scalars_.data()),
+                                         context.compute);
+  ActivationOptions activation;
+  activation.tokens = options.rows * options.cutoff_len;
+  activation.slots = plan.slots();
+  activation.positions = static_cast<int64_t>(spec.chain.size());
+  activation.blocks = spec.config.num_hidden_layers;
+  activation.hidden_size = spec.config.hidden_size;
+  activation.dtype = options.dtype;
+  activation.layer_major = options.order == ScheduleOrder::kLayerMajor;
+  activation.recompute = options.recompute;
+  activations_ = std::make_unique<Activations>(activation, *model_, context.device);
+}
+
+std::vector<Placements> Trainer::make_placements() const {
+  std::vector<Placements> placements;
+  for (int unit = 0; unit < table_.num_units(); ++unit) {
+    placements.push_back(
+        zero_placements(options_.zero_stage, table_.unit(unit).parameters, options_.persist_below));
+  }
+  return placements;
+}
+
+LanePlan Trainer::lane_plan(int64_t micro_batches) const {
+  return {micro_batches, options_.lanes, context_.communicator.world_size()};
+}
+
+// Runs every unit once on shapes alone: the peak of a measuring arena is the scratch to reserve.
+void Trainer::measure_scratch() {
+  CountingStream stream;
+  Arena measure;
+  const int64_t tokens = options_.rows * options_.cutoff_len;
+  Transformer model(spec_, options_.dtype,
+                    rope_.view(DType::kF32, {options_.cutoff_len, spec_.config.head_dim}), measure,
+                    reinterpret_cast<StepScalars*>(scalars_.data()), stream);
+  Arena unused;
+  BlockActivations act = model.take_activations(unused, tokens);
+  const Tensor x = unused.take(options_.dtype, {tokens, spec_.config.hidden_size});
+  const Tensor ints = unused.take(DType::kI32, {tokens});
+  const Tensor cu = unused.take(DType::kI32, {tokens + 1});
+  const MicroBatchView batch{ints, ints, cu, ints, ints, tokens, 0, 0};
+  double loss = 0;
+  for (size_t position = 1; position + 1 < spec_.chain.size(); ++position) {
+    const ShapeView unit(spec_.units[position], options_.dtype);
+    const int layer = static_cast<int>(position) - 1;
+    model.block_forward(x, x, layer, unit, act, batch);
+    model.block_backward(x, x, layer, unit, act, batch, true);
+  }
+  const auto head_unit = static_cast<size_t>(spec_.chain.back().unit);
+  model.head(&loss, x, x, ShapeView(spec_.units[head_unit], options_.dtype), batch);
+  scratch_ = Arena(context_.device, measure.peak());
+}
+
+void Trainer::load(ParamSource* source) {
+  params_.load(source);
+  states_.load(source);
+}
+
+const std::vector<Visit>& Trainer::train_schedule(int64_t micro_batches) {
+  auto [entry, fresh] = train_schedules_.try_emplace(micro_batches);
+  if (fresh) {
+    entry->second = build_train_schedule({spec_.chain, spec_.first_backward,
+                                          lane_plan(micro_batches), context_.communicator.rank(),
+                                          options_.order, options_.recompute, options_.reduce});
+  }
+  return entry->second;
+}
+
+double* Trainer::loss_slot(int64_t slot) const {
+  return reinterpret_cast<double*>(losses_.data()) + slot;
+}
+
+void Trainer::upload(const StepBatch& batch, const LanePlan& plan, const StepScalars& scalars) {
+  host_scalars_ = scalars;
+  void* device = scalars_.data();
+  const StepScalars* host = &host_scalars_;
+  context_.compute.submit(Cost{"upload", 0, sizeof(StepScalars), sizeof(StepScalars)},
+                          [=](ExecContext&) { std::memcpy(device, host, sizeof(StepScalars)); });
+  fill_zero(losses_.view(DType::kI64, {losses_.bytes() / 8}), context_.compute);
+  ATHANOR_CHECK(static_cast<int64_t>(batch.slots.size()) == plan.slots(),
+                "the step's batch has another number of slots than its lanes");
+  for (int64_t slot = 0; slot < plan.slots(); ++slot) {
+    const int64_t index = plan.micro_batch(context_.communicator.rank(), slot);
+    if (index == kAbsent) continue;
+    activations_->upload(slot, batch.slots[static_cast<size_t>(slot)], index, context_.compute);
+  }
+}
+
+// The loop that is training. Everything about memory and communication is in the stores.
+void Trainer::run_visits(const std::vector<Visit>& visits, const LanePlan& plan) {
+  Lease lease;
+  for (size_t i = 0; i < visits.size(); ++i) {
+    const Visit& visit = visits[i];
+    const bool trains = visit.pass == Pass::kLoss || visit.pass == Pass::kBackward;
+    if (visit.lease_begins) {
+      lease = params_.acquire(visit.unit);
+      const auto next = std::find_if(visits.begin() + static_cast<int64_t>(i) + 1, visits.end(),
+                                     [](const Visit& later) { return later.lease_begins; });
+      if (next != visits.end()) params_.prefetch(next->unit);
+    }
+    if (trains) grads_.begin(visit);
+    if (visit.micro_batch != kAbsent) run(visit, lease);
+    if (trains) grads_.end(visit, plan.present_ranks());
+    if (visit.lease_ends) lease.release();
+  }
+}
+
+void Trainer::run(const Visit& visit, const Lease& lease) {
+  const MicroBatchView batch = activations_->batch(visit.slot);
+  const bool trains = visit.pass == Pass::kLoss || visit.pass == Pass::kBackward;
+  const LeaseView unit(lease, trains ? &grads_ : nullptr, visit.use);
+  const int64_t position = visit.position;
+  const int layer = static_cast<int>(position) - 1;
+  const bool head = position + 1 == static_cast<int64_t>(spec_.chain.size());
+  const auto input = [&](int64_t at) { return activations_->input(at, visit.slot); };
+  if (position == 0) {
+    if (visit.pass == Pass::kBackward) {
+      model_->embed_backward(activations_->gradient(visit.slot), unit, batch);
+    } else {
+      model_->embed(input(1), unit, batch);
+    }
+    return;
+  }
+  if (head) {
+    const bool gradient_needed = visit.pass == Pass::kLoss;
+    model_->head(loss_slot(visit.slot),
+                 gradient_needed ? activations_->gradient(visit.slot) : Tensor{}, input(position),
+                 unit, batch);
+    return;
+  }
+  BlockActivations act = activations_->block(layer, visit.slot);
+  if (visit.pass == Pass::kBackward) {
+    model_->block_backward(activations_->gradient(visit.slot), input(position), layer, unit, act,
+                           batch, position > spec_.first_backward);
+  } else {
+    const Tensor output = visit.pass == Pass::kRecompute ? Tensor{} : input(position + 1);
+    model_->block_forward(output, input(position), layer, unit, act, batch);
+  }
+}
+
+// stats.loss = sum over all ranks' lanes along the pairwise tree; a lane sums its slots in order.
+void Trainer::sum_losses(const LanePlan& plan) {
+  const int per_rank = plan.lanes_per_rank();
+  const int64_t per_lane = plan.per_lane();
+  const int present = plan.present_lanes();
+  const double* slots = loss_slot(0);
+  double* lanes = loss_slot(lane_plan(options_.micro_batches).slots());
+  double* own = lanes + int64_t{context_.communicator.rank()} * per_rank;
+  context_.compute.submit(Cost{"lane_losses"}, [=](ExecContext&) {
+    for (int lane = 0; lane < per_rank; ++lane) {
+      own[lane] = 0;
+      for (int64_t i = 0; i < per_lane; ++i) own[lane] += slots[lane * per_lane + i];
+    }
+  });
+  context_.communication.wait(context_.compute.record());
+  context_.communicator.all_gather(lanes, own, int64_t{per_rank} * 8, context_.communication);
+  context_.compute.wait(context_.communication.record());
+  auto* stats = reinterpret_cast<Stats*>(scalars_.data() + sizeof(StepScalars));
+  context_.compute.submit(Cost{"loss"}, [=](ExecContext&) {
+    stats->loss = tree_reduce(
+        0, present, [=](int64_t lane) { return lanes[lane]; },
+        [](double a, double b) { return a + b; });
+  });
+}
+
+void Trainer::update() {
+  auto* scalars = reinterpret_cast<StepScalars*>(scalars_.data());
+  for (int unit = 0; unit < table_.num_units(); ++unit) {
+    if (table_.unit(unit).trainable_elements == 0) continue;
+    const Placements& placed = placements_[static_cast<size_t>(unit)];
+    if (states_.owned_range(unit).size() > 0) {
+      update_unit(options_.optimizer, spec_.units[static_cast<size_t>(unit)], table_.unit(unit),
+                  unit, grads_, states_, scalars, context_.compute);
+    }
+    params_.publish(unit, placed.optimizer.sharded());
+  }
+}
+
+StepResult Trainer::train_step(const StepBatch& batch, int64_t step, double learning_rate) {
+  ATHANOR_CHECK(batch.target_tokens > 0, "a step without target tokens");
+  const LanePlan plan = lane_plan(batch.micro_batches);
+  const AdamWOptions& adamw = options_.optimizer.adamw;
+  StepScalars scalars;
+  scalars.loss_scale = 1.0 / static_cast<double>(batch.target_tokens);
+  scalars.learning_rate = learning_rate;
+  scalars.bias_correction1 = 1.0 - std::pow(adamw.beta1, static_cast<double>(step + 1));
+  scalars.bias_correction2 = 1.0 - std::pow(adamw.beta2, static_cast<double>(step + 1));
+  scalars.seed = options_.seed;
+  scalars.step = static_cast<uint64_t>(step);
+  upload(batch, plan, scalars);
+
+  run_visits(train_schedule(batch.micro_batches), plan);
+
+  grads_.finish();
+  auto* stats = reinterpret_cast<Stats*>(scalars_.data() + sizeof(StepScalars));
+  norm_.compute(grads_, options_.max_grad_norm, &stats->grad_norm,
+                reinterpret_cast<StepScalars*>(scalars_.data()));
+  sum_losses(plan);
+  StepResult result;
+  const double nominal = std::log(static_cast<double>(spec_.config.vocab_size));
+  result.loss = context_.compute.read_scalar(&stats->loss, nominal) * scalars.loss_scale;
+  result.grad_norm = context_.compute.read_scalar(&stats->grad_norm, 1.0);
+  if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm)) {
+    throw Error(ErrorKind::kDiverged, "step " + std::to_string(step + 1) + ": loss " +
+                                          std::to_string(result.loss) + ", gradient norm " +
+                                          std::to_string(result.grad_norm) +
+                                          "; lower learning_rate or raise warmup_steps");
+  }
+  update();
+  return result;
+}
+
+double Trainer::evaluate(const StepBatch& batch) {
+  const LanePlan plan = lane_plan(batch.micro_batches);
+  upload(batch, plan, StepScalars{});
+  auto [entry, fresh] = evaluate_schedules_.try_emplace(batch.micro_batches);
+  if (fresh) {
+    entry->second = build_evaluate_schedule({spec_.chain, spec_.first_backward, plan,
+                                             context_.communicator.rank(), options_.order,
+                                             options_.recompute, options_.reduce});
+  }
+  run_visits(entry->second, plan);
+  sum_losses(plan);
+  auto* stats = reinterpret_cast<Stats*>(scalars_.data() + sizeof(StepScalars));
+  return context_.compute.read_scalar(&stats->loss, 0.0);
+}
+
+// Masters are gathered unit by unit; every rank sees all of them.
+void Trainer::export_trained(WeightSink* sink) {
+  const int world = table_.world_size();
+  for (int unit = 0; unit < table_.num_units(); ++unit) {
+    const UnitPartition& partition = table_.unit(unit);
+    if (partition.trainable_elements == 0) continue;
+    Tensor whole = states_.master(unit);
+    Buffer gathered;
+    if (placements_[static_cast<size_t>(unit)].optimizer.sharded()) {
+      const int64_t shard = partition.trainable_shard_elements;
+      gathered = Buffer(context_.device, world * shard * 4);
+      const Tensor block = gathered.view(DType::kF32, {states_.owned_range(unit).size()},
+                                         context_.communicator.rank() * shard * 4);
+      copy(block, whole, context_.compute);
+      whole = gathered.view(DType::kF32, {world * shard});
+      context_.communication.wait(context_.compute.record());
+      context_.communicator.all_gather(gathered.data(),
+                                       gathered.data() + context_.communicator.rank() * shard * 4,
+                                       shard * 4, context_.communication);
+      context_.compute.wait(context_.communication.record());
+    }
+    context_.compute.synchronize();
+    for (size_t i = 0; i < partition.params.size() && sink != nullptr; ++i) {
+      if (!partition.params[i].trainable) continue;
+      sink->write(spec_.units[static_cast<size_t>(unit)].params[i],
+                  static_cast<const float*>(whole.raw()) + partition.params[i].offset);
+    }
+  }
+}
+
+}  // namespace athanor

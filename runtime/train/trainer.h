@@ -1,0 +1,115 @@
+// Trainer: the training step of one rank. train_step is one loop over the visit list; which stage,
+// which tier and which schedule it runs under is decided by the stores and by the list. A plan runs
+// the same code on counting streams.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "core/buffer.h"
+#include "runtime/model/model_spec.h"
+#include "runtime/model/transformer.h"
+#include "runtime/optim/optimizer.h"
+#include "runtime/train/activations.h"
+#include "runtime/train/grad_norm.h"
+#include "runtime/train/step_batch.h"
+#include "sharding/grad_store.h"
+#include "sharding/optimizer_state_store.h"
+#include "sharding/param_store.h"
+#include "sharding/schedule.h"
+
+namespace athanor {
+
+struct TrainerOptions {
+  DType dtype = DType::kF32;
+  int zero_stage = 0;
+  int64_t persist_below = 0;
+  ScheduleOrder order = ScheduleOrder::kBatchMajor;
+  bool recompute = false;
+  ReduceMode reduce = ReduceMode::kStep;
+  int lanes = 1;
+  int64_t micro_batches = 1;  // M of a full step
+  int64_t rows = 1;           // B
+  int64_t cutoff_len = 0;
+  OptimizerOptions optimizer;
+  double max_grad_norm = 1.0;
+  uint64_t seed = 42;
+};
+
+struct StepResult {
+  double loss = 0;       // mean over the step's target tokens
+  double grad_norm = 0;  // before clipping
+};
+
+// Receives trained parameters in float32, parameter by parameter, on every rank; `values` is valid
+// during the call.
+class WeightSink {
+ public:
+  virtual ~WeightSink() = default;
+  virtual void write(const ParamSpec& param, const float* values) = 0;
+};
+
+class Trainer {
+ public:
+  // `spec` and everything in `context` outlive the trainer. All memory is allocated here.
+  Trainer(const ModelSpec& spec, const TrainerOptions& options, const StoreContext& context);
+
+  // Reads the ranges that this rank keeps; in a plan `source` may be null.
+  void load(ParamSource* source);
+
+  // One optimizer step, numbered from 0. A non-finite loss or norm is Error(kDiverged), before any
+  // weight was changed.
+  StepResult train_step(const StepBatch& batch, int64_t step, double learning_rate);
+  // Sum of the losses of a batch's targets; no gradients.
+  double evaluate(const StepBatch& batch);
+
+  // A collective: every rank calls it, and every rank's sink gets all trained parameters.
+  void export_trained(WeightSink* sink);
+
+  // How the micro-batches of a step are spread.
+  LanePlan lane_plan(int64_t micro_batches) const;
+
+  const std::vector<Visit>& train_schedule(int64_t micro_batches);
+  const PartitionTable& partition() const { return table_; }
+  const ParamStore& params() const { return params_; }
+  const GradStore& grads() const { return grads_; }
+  Transformer& model() { return *model_; }
+
+ private:
+  struct Stats {  // in device memory
+    double loss = 0;
+    double grad_norm = 0;
+  };
+
+  std::vector<Placements> make_placements() const;
+  void measure_scratch();
+  void upload(const StepBatch& batch, const LanePlan& plan, const StepScalars& scalars);
+  void run_visits(const std::vector<Visit>& visits, const LanePlan& plan);
+  void run(const Visit& visit, const Lease& lease);
+  void sum_losses(const LanePlan& plan);
+  void update();
+  double* loss_slot(int64_t slot) const;
+
+  const ModelSpec& spec_;
+  TrainerOptions options_;
+  StoreContext context_;
+  PartitionTable table_;
+  std::vector<Placements> placements_;
+  ParamStore params_;
+  GradStore grads_;
+  OptimizerStateStore states_;
+  GradNorm norm_;
+  Buffer scalars_;  // StepScalars, Stats
+  Buffer losses_;   // f64: one a slot, then lane sums of all ranks
+  Buffer rope_;
+  Arena scratch_;
+  std::unique_ptr<Transformer> model_;
+  std::unique_ptr<Activations> activations_;
+  StepScalars host_scalars_;
+  std::map<int64_t, std::vector<Visit>> train_schedules_;     // by M
+  std::map<int64_t, std::vector<Visit>> evaluate_schedules_;  // by M
+};
+
+}  // namespace athanor

@@ -1,0 +1,20 @@
+#include "sharding/zero_policy.h"
+
+#include <string>
+
+namespace athanor {
+
+Placements zero_placements(int stage, int64_t unit_parameters, int64_t persist_below) {
+  ATHANOR_CHECK(stage >= 0 && stage <= 3, "ZeRO stage " + std::to_string(stage));
+  const auto sharded_from = [stage](int first) {
+    return Placement{stage >= first ? Layout::kSharded : Layout::kReplicated, Tier::kDevice};
+  };
+  Placements placements;
+  placements.optimizer = sharded_from(1);
+  placements.gradients = sharded_from(2);
+  placements.parameters = sharded_from(3);
+  if (unit_parameters < persist_below) placements.parameters.layout = Layout::kReplicated;
+  return placements;
+}
+
+}  // namespace athanor

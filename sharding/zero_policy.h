@@ -1,0 +1,30 @@
+// The one place that knows ZeRO stage numbers (Rajbhandari et al., arXiv:1910.02054): a stage
+// becomes placements, and nothing else asks for it.
+#pragma once
+
+#include <cstdint>
+
+#include "core/buffer.h"
+
+namespace athanor {
+
+enum class Layout { kReplicated, kSharded };
+
+struct Placement {
+  Layout layout = Layout::kReplicated;
+  Tier tier = Tier::kDevice;
+  bool sharded() const { return layout == Layout::kSharded; }
+};
+
+// Where the four states of a unit live.
+struct Placements {
+  Placement parameters;
+  Placement gradients;
+  Placement optimizer;
+  Placement boundaries;  // inputs of blocks kept for the backward pass
+};
+
+// `unit_parameters`: elements of the unit; below `persist_below` its parameters stay replicated.
+Placements zero_placements(int stage, int64_t unit_parameters, int64_t persist_below);
+
+}  // namespace athanor

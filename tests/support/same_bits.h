@@ -1,0 +1,37 @@
+// The contract's first rule as a test: the bits of a result never depend on the number of threads.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <vector>
+
+#include "tests/support/kernel_support.h"
+
+namespace athanor::testing {
+
+// run(context) builds its inputs, calls the operation and returns the bytes of all outputs.
+template <class Run>
+void expect_same_bits_on_any_threads(const Run& run) {
+  CpuContext single(1);
+  const std::vector<std::byte> expected = run(single);
+  for (int threads : {2, 4, 8}) {
+    CpuContext context(threads);
+    EXPECT_TRUE(run(context) == expected) << "with " << threads << " threads";
+  }
+}
+
+inline void append(std::vector<std::byte>& to, const std::vector<std::byte>& from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
+
+// Row indices, ids or positions as an [n] i32 tensor.
+inline Tensor int_tensor(std::vector<int32_t>& values) {
+  return Tensor(values.data(), DType::kI32, Shape{static_cast<int64_t>(values.size())});
+}
+
+inline std::string dtype_test_name(const ::testing::TestParamInfo<DType>& info) {
+  return dtype_name(info.param);
+}
+
+}  // namespace athanor::testing
