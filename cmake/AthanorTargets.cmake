@@ -12,7 +12,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
 endif()
 if(ATHANOR_SANITIZE)
   target_compile_options(athanor_flags INTERFACE
-    -fsanitize=${ATHANOR_SANITIZE} -fno-omit-frame-pointer -g1)
+    -fsanitize=${ATHANOR_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(athanor_flags INTERFACE -fsanitize=${ATHANOR_SANITIZE})
 endif()
 
@@ -29,5 +29,5 @@ function(athanor_test name)
   add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
   target_link_libraries(${name} PRIVATE athanor_flags GTest::gtest_main ${ARG_LINK})
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-    PROPERTIES TIMEOUT 300)
+    PROPERTIES TIMEOUT ${ATHANOR_TEST_TIMEOUT})
 endfunction()

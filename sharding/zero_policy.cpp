@@ -4,10 +4,12 @@
 
 namespace athanor {
 
-Placements zero_placements(int stage, int64_t unit_parameters, int64_t persist_below) {
+Placements zero_placements(int stage, int world_size, int64_t unit_parameters,
+                           int64_t persist_below) {
   ATHANOR_CHECK(stage >= 0 && stage <= 3, "ZeRO stage " + std::to_string(stage));
-  const auto sharded_from = [stage](int first) {
-    return Placement{stage >= first ? Layout::kSharded : Layout::kReplicated, Tier::kDevice};
+  const auto sharded_from = [&](int first) {
+    const bool sharded = stage >= first && world_size > 1;
+    return Placement{sharded ? Layout::kSharded : Layout::kReplicated, Tier::kDevice};
   };
   Placements placements;
   placements.optimizer = sharded_from(1);

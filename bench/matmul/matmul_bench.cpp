@@ -8,7 +8,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
-#include <string>
 
 #include "core/buffer.h"
 #include "core/stream.h"
@@ -140,8 +139,17 @@ void measure(const Case& c, DType dtype, bool cpu_time, Allocator& allocator, St
 int main(int argc, char** argv) {
   using namespace athanor;
   const int threads = argc > 1 ? std::atoi(argv[1]) : 1;
-  for (CpuIsa isa : {CpuIsa::kGeneric, CpuIsa::kAvx2, CpuIsa::kAvx512, CpuIsa::kAvx512Bf16}) {
-    if (argc > 2 && std::strcmp(argv[2], cpu_isa_name(isa)) == 0) limit_cpu_isa(isa);
+  if (argc > 2) {
+    bool known = false;
+    for (CpuIsa isa : {CpuIsa::kGeneric, CpuIsa::kAvx2, CpuIsa::kAvx512, CpuIsa::kAvx512Bf16}) {
+      if (std::strcmp(argv[2], cpu_isa_name(isa)) != 0) continue;
+      known = true;
+      limit_cpu_isa(isa);
+    }
+    if (!known || threads < 1) {
+      std::fprintf(stderr, "usage: bench_matmul [threads [isa]]\n");
+      return 2;
+    }
   }
   std::printf("%d threads, %s\n", threads, cpu_isa_name(active_cpu_isa()));
   HostAllocator allocator(Tier::kHost);

@@ -2,9 +2,10 @@
 // order, so its bits depend on nothing but its row of a, its column of b and the dtype: not on
 // threads, tiles, the other rows, or whether the weight was prepared.
 //   f32:  acc = fma(a[k], b[k], acc)
-//   bf16: where the CPU has vdpbf16ps, pairs (2j, 2j+1) by that instruction; else widened to f32
-//   and
-//         treated as above. Accumulation is in float32, the result rounded once to c's dtype.
+//   bf16: where the CPU has vdpbf16ps, pairs (2j, 2j+1) by that instruction, an odd k ending in a
+//         zero; else widened to f32 and treated as above. Sums are float32, rounded once to c.
+// Accumulating into f32 starts the chain from c; into bf16 it adds c to the finished float32 chain
+// and rounds that sum.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,7 @@ namespace athanor {
 struct MatmulOptions {
   bool transpose_a = false;  // a is [K, M] instead of [M, K]
   bool transpose_b = false;  // b is [N, K] instead of [K, N]
-  bool accumulate = false;   // c += instead of c =; the chain starts from c (f32 c only exact)
+  bool accumulate = false;   // c += instead of c =, as told above
 };
 
 // c[m,n] = sum_k op(a)[m,k] * op(b)[k,n] (+ c[m,n])

@@ -99,8 +99,8 @@ Trainer::Trainer(const ModelSpec& spec, const TrainerOptions& options, const Sto
 std::vector<Placements> Trainer::make_placements() const {
   std::vector<Placements> placements;
   for (int unit = 0; unit < table_.num_units(); ++unit) {
-    placements.push_back(
-        zero_placements(options_.zero_stage, table_.unit(unit).parameters, options_.persist_below));
+    placements.push_back(zero_placements(options_.zero_stage, table_.world_size(),
+                                         table_.unit(unit).parameters, options_.persist_below));
   }
   return placements;
 }

@@ -118,7 +118,9 @@ std::string describe(Dims d, MatmulOptions options) {
 class MatmulDTypes : public ::testing::TestWithParam<std::tuple<DType, DType, CpuIsa>> {};
 
 TEST_P(MatmulDTypes, AgreesWithFloat64) {
-  const auto [dtype, c_dtype, isa] = GetParam();
+  const DType dtype = std::get<0>(GetParam());
+  const DType c_dtype = std::get<1>(GetParam());
+  const CpuIsa isa = std::get<2>(GetParam());
   if (isa > detect_cpu_isa()) GTEST_SKIP() << "this CPU has no " << cpu_isa_name(isa);
   const IsaLimit limit(isa);
   CpuContext context;

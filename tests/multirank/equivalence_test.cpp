@@ -1,0 +1,168 @@
+// The contract (docs/architecture.md, numerics): stages, schedules, recomputation, persistence,
+// threads and, with whole subtrees of lanes a rank, the world size change no bit.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <string>
+
+#include "tests/multirank/covering_array.h"
+#include "tests/multirank/equivalence_case.h"
+#include "tests/multirank/equivalence_run.h"
+
+namespace athanor::testing {
+namespace {
+
+const Trace& reference_of(const EquivalenceCase& wanted) {
+  static std::map<std::string, Trace> known;
+  const EquivalenceCase plain = wanted.reference();
+  const auto [entry, fresh] = known.try_emplace(plain.name());
+  if (fresh) entry->second = run_case(plain);
+  return entry->second;
+}
+
+void expect_same_bits(const EquivalenceCase& wanted) {
+  EXPECT_EQ(first_difference(run_case(wanted), reference_of(wanted)), "") << wanted.name();
+}
+
+// Sums over three ranks follow another tree: equal up to rounding, which five steps do not amplify.
+constexpr double kWorldThreeLoss = 1e-6;
+
+void expect_close_to_one_rank(const EquivalenceCase& wanted) {
+  const Trace& got = reference_of(wanted);
+  const Trace& one = reference_of(wanted.on_one_rank());
+  ASSERT_EQ(got.steps.size(), one.steps.size());
+  for (size_t i = 0; i < one.steps.size(); ++i) {
+    EXPECT_LE(std::abs(got.steps[i].loss - one.steps[i].loss),
+              kWorldThreeLoss * std::abs(one.steps[i].loss))
+        << wanted.name() << ", step " << i + 1;
+  }
+}
+
+TEST(CoveringArray, HasEveryPairOfLevels) {
+  for (const std::vector<int>& levels :
+       {factor_levels(), std::vector<int>{2, 2}, std::vector<int>{3, 3, 3, 3}}) {
+    EXPECT_EQ(uncovered_pairs(levels, pairwise_cover(levels)), 0);
+  }
+  EXPECT_LE(covering_cases().size(), 30u);
+  std::printf("%zu configurations\n", covering_cases().size());
+}
+
+TEST(CoveringArray, MissingPairsAreCounted) {
+  EXPECT_EQ(uncovered_pairs({2, 3}, {{0, 0}, {1, 2}}), 4);
+}
+
+class Equivalence : public ::testing::TestWithParam<EquivalenceCase> {};
+
+TEST_P(Equivalence, PlacementChangesNoBit) {
+  expect_same_bits(GetParam());
+  if (GetParam().world == 3 && !GetParam().bf16) expect_close_to_one_rank(GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Pairwise, Equivalence, ::testing::ValuesIn(covering_cases()),
+                         [](const auto& info) { return info.param.name(); });
+
+// The named promises, apart from what the covering set happens to combine.
+class Promise : public ::testing::TestWithParam<Mode> {
+ protected:
+  EquivalenceCase base() const {
+    EquivalenceCase base;
+    base.mode = GetParam();
+    base.tied = true;
+    return base;
+  }
+};
+
+TEST_P(Promise, WorldsOneTwoFourAgreeWithFourLanes) {
+  for (const Batching& batching : {Batching{4, 4}, Batching{4, 8}, Batching{4, 3}}) {
+    for (const int world : {2, 4}) {
+      EquivalenceCase wanted = base();
+      wanted.batching = batching;
+      wanted.world = world;
+      wanted.stage = kStages[3];
+      expect_same_bits(wanted);
+    }
+  }
+}
+
+TEST_P(Promise, SeveralLanesARankAgreeOnAnyWorld) {
+  for (const int micro_batches : {8, 13, 2}) {
+    for (const int world : {2, 4}) {
+      EquivalenceCase wanted = base();
+      wanted.batching = {8, micro_batches};
+      wanted.world = world;
+      wanted.stage = kStages[2];
+      wanted.layer_major = true;
+      expect_same_bits(wanted);
+    }
+  }
+}
+
+// Three ranks of one lane each, and 4 or 8 lanes, which leave the last rank less or nothing.
+TEST_P(Promise, ThreeRanksAgreeOverStagesAndSchedules) {
+  for (const Batching& batching : {Batching{4, 6}, Batching{8, 8}}) {
+    for (const Stage& stage : kStages) {
+      for (const bool layer_major : {false, true}) {
+        EquivalenceCase wanted = base();
+        wanted.batching = batching;
+        wanted.world = 3;
+        wanted.stage = stage;
+        wanted.layer_major = layer_major;
+        expect_same_bits(wanted);
+      }
+    }
+    EquivalenceCase wanted = base();
+    wanted.batching = batching;
+    wanted.world = 3;
+    expect_close_to_one_rank(wanted);
+  }
+}
+
+TEST_P(Promise, ThreadsChangeNoBit) {
+  for (const bool bf16 : {false, true}) {
+    for (const int threads : {2, 4}) {
+      EquivalenceCase wanted = base();
+      wanted.bf16 = bf16;
+      wanted.threads = threads;
+      expect_same_bits(wanted);
+    }
+  }
+}
+
+// A test that cannot fail proves nothing: what belongs to the numerics must show.
+TEST_P(Promise, NumericsChangeBits) {
+  EquivalenceCase other = base();
+  other.batching = {8, kBatchings[0].micro_batches};
+  EXPECT_NE(first_difference(run_case(other), reference_of(base())), "");
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, Promise, ::testing::Values(Mode::kLora, Mode::kFull),
+                         [](const auto& info) { return kModeNames[static_cast<int>(info.param)]; });
+
+TEST(FullMatrix, EveryPlacementOfEveryNumericsChangesNoBit) {
+  if (std::getenv("ATHANOR_FULL_MATRIX") == nullptr) {
+    GTEST_SKIP() << "takes minutes; set ATHANOR_FULL_MATRIX=1 (tests/multirank/full_matrix.sh)";
+  }
+  int configurations = 0;
+  int references = 0;
+  int different = 0;
+  for (const EquivalenceCase& numerics : all_numerics()) {
+    const Trace expected = run_case(numerics.reference());
+    ++references;
+    if (numerics.world == 3 && !numerics.bf16) expect_close_to_one_rank(numerics);
+    for (const EquivalenceCase& placed : all_placements(numerics)) {
+      ++configurations;
+      const std::string difference = first_difference(run_case(placed), expected);
+      if (difference.empty()) continue;
+      if (++different <= 20) ADD_FAILURE() << placed.name() << ": " << difference;
+    }
+  }
+  std::printf("full matrix: %d configurations against %d references, %d different\n",
+              configurations, references, different);
+  EXPECT_EQ(different, 0);
+}
+
+}  // namespace
+}  // namespace athanor::testing

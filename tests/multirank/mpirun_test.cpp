@@ -1,0 +1,90 @@
+// Ranks as processes give the same files as ranks as threads.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+
+#include "tests/multirank/equivalence_case.h"
+#include "tests/support/process.h"
+
+namespace athanor::testing {
+namespace {
+
+// Two of the covering set for each of three world sizes, one LoRA and one full fine-tune.
+std::vector<EquivalenceCase> mpirun_cases() {
+  std::vector<EquivalenceCase> chosen;
+  for (const int world : {2, 3, 4}) {
+    for (const bool full : {false, true}) {
+      for (const EquivalenceCase& candidate : covering_cases()) {
+        if (candidate.world != world || (candidate.mode == Mode::kFull) != full) continue;
+        chosen.push_back(candidate);
+        break;
+      }
+    }
+  }
+  return chosen;
+}
+
+// The lines of trainer_log.jsonl without what a clock says.
+std::vector<std::string> timeless_log(const std::filesystem::path& folder) {
+  std::istringstream file(slurp(folder / "trainer_log.jsonl"));
+  std::vector<std::string> lines;
+  for (std::string text; std::getline(file, text);) {
+    nlohmann::ordered_json line = nlohmann::ordered_json::parse(text);
+    for (const char* key : {"elapsed_time", "remaining_time", "throughput", "step_ms"}) {
+      line.erase(key);
+    }
+    lines.push_back(line.dump());
+  }
+  return lines;
+}
+
+// Everything that was trained or said about it, byte for byte.
+std::map<std::string, std::string> files_of(const std::filesystem::path& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string name = entry.path().filename();
+    // One has times in it, the other says how many ranks there were.
+    if (name == "trainer_log.jsonl" || name == "training_args.yaml") continue;
+    files[name] = slurp(entry.path());
+  }
+  return files;
+}
+
+class Mpirun : public ::testing::TestWithParam<EquivalenceCase> {};
+
+TEST_P(Mpirun, WritesTheSameFilesAsThreadRanks) {
+  if (const std::string reason = mpirun_missing(); !reason.empty()) GTEST_SKIP() << reason;
+  const TempFolder folder;
+  RunConfig config = GetParam().config(folder / "threads");
+  spill(folder / "threads.yaml", to_yaml(config));
+  config.ranks = 1;
+  config.output_dir = folder / "processes";
+  spill(folder / "processes.yaml", to_yaml(config));
+  const ProcessResult threads = run_process({ATHANOR_PROGRAM, "train", folder / "threads.yaml"});
+  ASSERT_EQ(threads.exit_code, 0) << threads.err;
+  const ProcessOptions options{mpirun_environment(), ""};
+  const ProcessResult processes = run_process(
+      mpirun_command(GetParam().world, {ATHANOR_PROGRAM, "train", folder / "processes.yaml"}),
+      options);
+  ASSERT_EQ(processes.exit_code, 0) << processes.err;
+
+  EXPECT_EQ(timeless_log(folder / "processes"), timeless_log(folder / "threads"));
+  EXPECT_EQ(timeless_log(folder / "threads").size(), size_t{kEquivalenceSteps});
+  const auto got = files_of(folder / "processes");
+  const auto expected = files_of(folder / "threads");
+  ASSERT_EQ(got.size(), expected.size());
+  for (const auto& [name, bytes] : expected) {
+    EXPECT_TRUE(got.count(name) == 1 && got.at(name) == bytes) << name << " differs";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Pairwise, Mpirun, ::testing::ValuesIn(mpirun_cases()),
+                         [](const auto& info) { return info.param.name(); });
+
+TEST(MpirunSet, SixConfigurationsAreCompared) { EXPECT_EQ(mpirun_cases().size(), 6u); }
+
+}  // namespace
+}  // namespace athanor::testing

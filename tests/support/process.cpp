@@ -1,0 +1,154 @@
+#include "tests/support/process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <thread>
+
+extern char** environ;
+
+namespace athanor::testing {
+namespace {
+
+std::vector<char*> pointers(std::vector<std::string>& strings) {
+  std::vector<char*> result;
+  for (std::string& text : strings) result.push_back(text.data());
+  result.push_back(nullptr);
+  return result;
+}
+
+// What is added comes first: getenv finds the first of two.
+std::vector<std::string> merged_environment(const std::vector<std::string>& added) {
+  std::vector<std::string> result = added;
+  for (char** entry = environ; *entry != nullptr; ++entry) result.emplace_back(*entry);
+  return result;
+}
+
+}  // namespace
+
+ChildProcess::ChildProcess(const std::vector<std::string>& command, const ProcessOptions& options)
+    : start_(std::chrono::steady_clock::now()) {
+  spill(streams_ / "in", options.input);
+  posix_spawn_file_actions_t files;
+  posix_spawn_file_actions_init(&files);
+  const std::string in = streams_ / "in";
+  const std::string out = streams_ / "out";
+  const std::string err = streams_ / "err";
+  constexpr int kWrite = O_WRONLY | O_CREAT | O_TRUNC;
+  posix_spawn_file_actions_addopen(&files, 0, in.c_str(), O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&files, 1, out.c_str(), kWrite, 0600);
+  posix_spawn_file_actions_addopen(&files, 2, err.c_str(), kWrite, 0600);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+  posix_spawnattr_setpgroup(&attributes, 0);
+  std::vector<std::string> arguments = command;
+  std::vector<std::string> environment = merged_environment(options.environment);
+  const int code = posix_spawnp(&pid_, command.at(0).c_str(), &files, &attributes,
+                                pointers(arguments).data(), pointers(environment).data());
+  posix_spawn_file_actions_destroy(&files);
+  posix_spawnattr_destroy(&attributes);
+  if (code != 0) throw std::runtime_error(command[0] + ": " + std::strerror(code));
+}
+
+ChildProcess::~ChildProcess() {
+  if (ended_) return;
+  ::kill(-pid_, SIGKILL);
+  int status = 0;
+  ::waitpid(pid_, &status, 0);
+}
+
+std::vector<pid_t> ChildProcess::children() const {
+  const std::string id = std::to_string(pid_);
+  std::istringstream list(slurp("/proc/" + id + "/task/" + id + "/children"));
+  std::vector<pid_t> result;
+  for (pid_t child = 0; list >> child;) result.push_back(child);
+  return result;
+}
+
+bool ChildProcess::send(int signal) const { return !ended_ && ::kill(pid_, signal) == 0; }
+
+void ChildProcess::reap(int status) {
+  ended_ = true;
+  exit_code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+bool ChildProcess::running() {
+  int status = 0;
+  if (!ended_ && ::waitpid(pid_, &status, WNOHANG) == pid_) reap(status);
+  return !ended_;
+}
+
+ProcessResult ChildProcess::wait(std::chrono::seconds limit) {
+  ProcessResult result;
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  while (running() && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  if (running()) {
+    result.timed_out = true;
+    ::kill(-pid_, SIGKILL);
+    int status = 0;
+    ::waitpid(pid_, &status, 0);
+    reap(status);
+  }
+  result.exit_code = exit_code_;
+  result.out = slurp(streams_ / "out");
+  result.err = slurp(streams_ / "err");
+  const auto elapsed = std::chrono::steady_clock::now() - start_;
+  result.seconds = std::chrono::duration<double>(elapsed).count();
+  return result;
+}
+
+ProcessResult run_process(const std::vector<std::string>& command, const ProcessOptions& options,
+                          std::chrono::seconds limit) {
+  return ChildProcess(command, options).wait(limit);
+}
+
+std::vector<std::string> mpirun_command(int ranks, const std::vector<std::string>& command) {
+  std::vector<std::string> result = {"mpirun", "-np", std::to_string(ranks)};
+  result.insert(result.end(), command.begin(), command.end());
+  return result;
+}
+
+std::vector<std::string> mpirun_environment() {
+  return {"OMPI_ALLOW_RUN_AS_ROOT=1",
+          "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+          "OMPI_MCA_rmaps_base_oversubscribe=1",
+          "OMPI_MCA_hwloc_base_binding_policy=none",
+          "OMPI_MCA_btl_vader_single_copy_mechanism=none",
+          "PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe"};
+}
+
+std::string mpirun_missing() {
+  if (!ATHANOR_TEST_MPI) return "this build has no MPI (ATHANOR_MPI)";
+  try {
+    const ProcessOptions options{mpirun_environment(), ""};
+    const ProcessResult result = run_process({"mpirun", "--version"}, options);
+    return result.exit_code == 0 ? "" : "mpirun --version failed: " + result.err;
+  } catch (const std::runtime_error& error) {
+    return error.what();
+  }
+}
+
+std::string slurp(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+void spill(const std::filesystem::path& path, const std::string& text) {
+  std::filesystem::create_directories(path.parent_path());
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+}  // namespace athanor::testing

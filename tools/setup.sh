@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Installs what Athanor needs on Debian 12 or Ubuntu 24.04, from the distribution's own packages.
+# Does nothing, quickly and without network, when all is there. Usage: setup.sh [--build-only]
+#   --build-only   what builds and runs the program; not what tests and checks need
+set -euo pipefail
+
+build=(build-essential cmake ninja-build pkg-config
+       libcli11-dev libopenmpi-dev libpcre2-dev libspdlog-dev libyaml-cpp-dev nlohmann-json3-dev
+       openmpi-bin openssh-client)  # mpirun does not start without ssh, even on one host
+checks=(clang-format-14 git libgtest-dev python3)
+
+packages=("${build[@]}")
+case ${1:-} in
+  --build-only) ;;
+  "") packages+=("${checks[@]}") ;;
+  *) echo "usage: setup.sh [--build-only]" >&2; exit 2 ;;
+esac
+
+if ! command -v apt-get dpkg-query >/dev/null; then
+  echo "setup.sh: no apt here; install the equivalents of: ${packages[*]}" >&2
+  exit 1
+fi
+missing=()
+for package in "${packages[@]}"; do
+  status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+  [[ $status == installed ]] || missing+=("$package")
+done
+[[ ${#missing[@]} -gt 0 ]] || exit 0
+
+as_root=()
+if [[ $(id -u) -ne 0 ]]; then
+  if ! command -v sudo >/dev/null; then
+    echo "setup.sh: needs root or sudo to install: ${missing[*]}" >&2
+    exit 1
+  fi
+  as_root=(sudo)
+fi
+echo "setup.sh: installing ${missing[*]}"
+apt_get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q
+         -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300)
+"${apt_get[@]}" update </dev/null
+"${apt_get[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null
