@@ -33,8 +33,8 @@ ThreadPool::ThreadPool(int threads, Allocator& allocator, int64_t scratch_bytes_
 
 ThreadPool::~ThreadPool() {
   stop_.store(true);
-  generation_.fetch_add(1, std::memory_order_release);
-  generation_.notify_all();
+  wake_.fetch_add(1, std::memory_order_release);
+  wake_.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
 
@@ -44,40 +44,54 @@ void ThreadPool::run(int64_t tasks, Call call, void* body) {
     for (int64_t task = 0; task < tasks; ++task) call(body, task, 0);
     return;
   }
-  call_ = call;
-  body_ = body;
-  tasks_ = tasks;
+  ATHANOR_CHECK(tasks < (int64_t{1} << kTaskBits), "too many tasks");
+  call_.store(call, std::memory_order_relaxed);
+  body_.store(body, std::memory_order_relaxed);
+  tasks_.store(tasks, std::memory_order_relaxed);
+  completed_.store(0, std::memory_order_relaxed);
   failed_.store(false, std::memory_order_relaxed);
-  next_.store(0, std::memory_order_relaxed);
-  running_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_release);
-  generation_.notify_all();
-  work(0);
-  for (int left = running_.load(std::memory_order_acquire); left != 0;
-       left = running_.load(std::memory_order_acquire)) {
-    wait_until_changed(running_, left);
+  const uint32_t generation = wake_.load(std::memory_order_relaxed) + 1;
+  claim_.store(uint64_t{generation} << kTaskBits, std::memory_order_release);
+  wake_.store(generation, std::memory_order_release);
+  wake_.notify_all();
+  work(generation, 0);
+  for (int64_t done = completed_.load(std::memory_order_acquire); done != tasks;
+       done = completed_.load(std::memory_order_acquire)) {
+    wait_until_changed(completed_, done);
   }
   if (failed_.load(std::memory_order_acquire)) std::rethrow_exception(error_);
 }
 
-void ThreadPool::work(int worker) {
-  for (int64_t task = next_.fetch_add(1); task < tasks_; task = next_.fetch_add(1)) {
+void ThreadPool::work(uint32_t generation, int worker) {
+  uint64_t claim = claim_.load(std::memory_order_acquire);
+  while (claim >> kTaskBits == generation) {
+    // Valid if the claim succeeds: run() changes them only after this generation's tasks are done.
+    const Call call = call_.load(std::memory_order_relaxed);
+    void* body = body_.load(std::memory_order_relaxed);
+    const int64_t tasks = tasks_.load(std::memory_order_relaxed);
+    const auto task = static_cast<int64_t>(claim & ((uint64_t{1} << kTaskBits) - 1));
+    if (task >= tasks) return;
+    if (!claim_.compare_exchange_weak(claim, claim + 1, std::memory_order_acq_rel,
+                                      std::memory_order_acquire)) {
+      continue;
+    }
     try {
-      call_(body_, task, worker);
+      call(body, task, worker);
     } catch (...) {
       if (!failed_.exchange(true)) error_ = std::current_exception();
     }
+    if (completed_.fetch_add(1, std::memory_order_acq_rel) + 1 == tasks) completed_.notify_all();
+    claim = claim_.load(std::memory_order_acquire);
   }
 }
 
 void ThreadPool::loop(int worker) {
   uint32_t seen = 0;
   while (true) {
-    wait_until_changed(generation_, seen);
-    ++seen;
+    wait_until_changed(wake_, seen);
+    seen = wake_.load(std::memory_order_acquire);
     if (stop_.load()) return;
-    work(worker);
-    if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_one();
+    work(seen, worker);
   }
 }
 

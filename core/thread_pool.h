@@ -43,17 +43,22 @@ class ThreadPool {
  private:
   using Call = void (*)(void* body, int64_t task, int worker);
   void run(int64_t tasks, Call call, void* body);
-  void work(int worker);
+  void work(uint32_t generation, int worker);
   void loop(int worker);
+
+  // A claim is one increment of (generation << 32 | next task). A worker that wakes late finds
+  // another generation and claims nothing, so run() waits for tasks, never for workers to wake up:
+  // on a busy machine the caller does all the work itself.
+  static constexpr int kTaskBits = 32;
 
   int64_t scratch_bytes_;
   Buffer scratch_;
-  Call call_ = nullptr;
-  void* body_ = nullptr;
-  int64_t tasks_ = 0;
-  std::atomic<int64_t> next_{0};
-  std::atomic<uint32_t> generation_{0};
-  std::atomic<int> running_{0};
+  std::atomic<uint64_t> claim_{0};
+  std::atomic<Call> call_{nullptr};
+  std::atomic<void*> body_{nullptr};
+  std::atomic<int64_t> tasks_{0};
+  std::atomic<int64_t> completed_{0};
+  std::atomic<uint32_t> wake_{0};  // the generation, as workers wait for it
   std::atomic<bool> stop_{false};
   std::atomic<bool> failed_{false};
   std::exception_ptr error_;

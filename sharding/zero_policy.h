@@ -24,8 +24,8 @@ struct Placements {
   Placement boundaries;  // inputs of blocks kept for the backward pass
 };
 
-// `unit_parameters`: elements of the unit; below `persist_below` its parameters stay replicated. One
-// rank has nothing to shard: every stage is then the same, without slots and copies.
+// `unit_parameters`: elements of the unit; below `persist_below` its parameters stay replicated.
+// One rank has nothing to shard: every stage is then the same, without slots and copies.
 Placements zero_placements(int stage, int world_size, int64_t unit_parameters,
                            int64_t persist_below);
 
