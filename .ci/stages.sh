@@ -17,16 +17,28 @@ tests_passed=0
 tests_failed=0
 tests_skipped=0
 
-# count_tests LOG: adds what ctest or a GoogleTest program reported.
+# count_tests LOG: adds what ctest, or else a GoogleTest program, reported.
 count_tests() {
-  local failed total skipped
+  local log=$1 failed total passed skipped
   if read -r failed total < <(sed -nE \
-      's/^[0-9]+% tests passed, ([0-9]+) tests failed out of ([0-9]+)$/\1 \2/p' "$1" | tail -n 1); then
-    skipped=$(grep -cE '\*\*\*Skipped' "$1" || true)
-    tests_failed=$((tests_failed + failed))
-    tests_skipped=$((tests_skipped + skipped))
-    tests_passed=$((tests_passed + total - failed - skipped))
+    's/^[0-9]+% tests passed, ([0-9]+) tests? failed out of ([0-9]+)$/\1 \2/p' "$log" | tail -n 1)
+  then
+    skipped=$(grep -cE '\*\*\*Skipped' "$log" || true)
+    passed=$((total - failed - skipped))
+  else
+    passed=$(gtest_count PASSED "$log")
+    failed=$(gtest_count FAILED "$log")
+    skipped=$(gtest_count SKIPPED "$log")
   fi
+  tests_passed=$((tests_passed + passed))
+  tests_failed=$((tests_failed + failed))
+  tests_skipped=$((tests_skipped + skipped))
+}
+
+gtest_count() {  # gtest_count PASSED|FAILED|SKIPPED LOG
+  local count
+  count=$(sed -nE "s/^\\[  $1 *\\] ([0-9]+) tests?[.,].*/\\1/p" "$2" | tail -n 1)
+  echo "${count:-0}"
 }
 
 # stage NAME command ...: runs it, returns its status.

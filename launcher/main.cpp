@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <string>
 
@@ -126,6 +127,9 @@ int main(int argc, char** argv) {
       athanor::log_error(error.message());
     }
     return athanor::exit_code(error.kind());
+  } catch (const std::filesystem::filesystem_error& error) {
+    athanor::log_error(error.what());
+    return athanor::exit_code(athanor::ErrorKind::kIo);
   } catch (const std::exception& error) {
     athanor::log_error(std::string("unexpected: ") + error.what());
     return athanor::exit_code(athanor::ErrorKind::kInternal);

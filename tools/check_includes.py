@@ -72,7 +72,7 @@ def offences(path, text, tracked):
 def main():
     root = Path(__file__).resolve().parent.parent
     listing = subprocess.run(
-        ["git", "-c", f"safe.directory={root}", "ls-files", "-co", "--exclude-standard",
+        ["git", "ls-files", "-co", "--exclude-standard",
          "*.h", "*.cpp", "*.cu", "*.cuh"],
         cwd=root, check=True, capture_output=True, text=True).stdout
     tracked = {name for name in listing.splitlines() if (root / name).is_file()}

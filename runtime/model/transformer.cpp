@@ -76,7 +76,7 @@ void Transformer::linear(Tensor y, ConstTensor x, Linear which, const UnitView& 
   const int b = block_param(which.layer, which.module, &BlockParams::lora_b);
   const Tensor lora = act.lora[static_cast<size_t>(which.module)];
   ArenaScope scope(scratch_);
-  if (spec_.lora->dropout > 0) {
+  if (spec_.lora->dropout > 0 && batch.dropout) {
     const Tensor dropped = scratch_.take(dtype_, x.shape());
     dropout(dropped, x, dropout_site(which, batch), scalars_, stream_);
     x = dropped;

@@ -29,6 +29,7 @@ struct MicroBatchView {
   int64_t tokens = 0;
   int64_t attention_pairs = 0;
   int64_t micro_batch = 0;  // global index within the step, for dropout
+  bool dropout = true;      // false where nothing is trained: evaluation, generation
 };
 
 // What a block keeps between its forward and backward pass.

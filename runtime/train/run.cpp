@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "core/log.h"
@@ -98,7 +99,12 @@ class Run {
     trainer_.load(&weights.source());
     start_ = Clock::now();
     if (!leads()) return;
-    std::filesystem::create_directories(config_.output_dir);
+    std::error_code failed;
+    std::filesystem::create_directories(config_.output_dir, failed);
+    if (failed) {
+      throw Error(ErrorKind::kIo,
+                  "output_dir: cannot create " + config_.output_dir + ": " + failed.message());
+    }
     log_.emplace(std::filesystem::path(config_.output_dir) / "trainer_log.jsonl",
                  TrainerLog::Mode::kTruncate);
     write_file_atomic(std::filesystem::path(config_.output_dir) / "training_args.yaml",

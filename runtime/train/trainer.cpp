@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <exception>
 #include <string>
 
 #include "core/pairwise.h"
@@ -94,6 +95,14 @@ Trainer::Trainer(const ModelSpec& spec, const TrainerOptions& options, const Sto
   activation.layer_major = options.order == ScheduleOrder::kLayerMajor;
   activation.recompute = options.recompute;
   activations_ = std::make_unique<Activations>(activation, *model_, context.device);
+}
+
+Trainer::~Trainer() {
+  try {
+    context_.communication.synchronize();
+  } catch (const std::exception&) {
+    // The stream has failed, which others report; nothing runs on it any more.
+  }
 }
 
 std::vector<Placements> Trainer::make_placements() const {
@@ -190,7 +199,8 @@ void Trainer::run_visits(const std::vector<Visit>& visits, const LanePlan& plan)
 }
 
 void Trainer::run(const Visit& visit, const Lease& lease) {
-  const MicroBatchView batch = activations_->batch(visit.slot);
+  MicroBatchView batch = activations_->batch(visit.slot);
+  batch.dropout = visit.pass != Pass::kEvaluate;
   const bool trains = visit.pass == Pass::kLoss || visit.pass == Pass::kBackward;
   const LeaseView unit(lease, trains ? &grads_ : nullptr, visit.use);
   const int64_t position = visit.position;

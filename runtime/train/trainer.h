@@ -55,6 +55,8 @@ class Trainer {
  public:
   // `spec` and everything in `context` outlive the trainer. All memory is allocated here.
   Trainer(const ModelSpec& spec, const TrainerOptions& options, const StoreContext& context);
+  // Waits for collectives under way: they use the stores' memory, on this rank and on its peers.
+  ~Trainer();
 
   // Reads the ranges that this rank keeps; in a plan `source` may be null.
   void load(ParamSource* source);

@@ -9,17 +9,30 @@ void ThreadGroup::publish(int rank, const void* pointer) {
   barrier();
 }
 
-void ThreadGroup::barrier() {
-  std::unique_lock lock(mutex_);
+// True when all ranks have come: either for all of them, or for none.
+bool ThreadGroup::arrive(std::unique_lock<std::mutex>& lock, bool stop_on_abort) {
   const uint64_t generation = generation_;
   if (++arrived_ == world_size()) {
     arrived_ = 0;
     ++generation_;
     arrived_cv_.notify_all();
   } else {
-    arrived_cv_.wait(lock, [&] { return generation_ != generation || aborted_; });
+    arrived_cv_.wait(lock,
+                     [&] { return generation_ != generation || (stop_on_abort && aborted_); });
   }
-  if (aborted_) throw Error(ErrorKind::kLostPeer, "another rank stopped: " + reason_);
+  return generation_ != generation;
+}
+
+void ThreadGroup::close() {
+  std::unique_lock lock(mutex_);
+  arrive(lock, false);
+}
+
+void ThreadGroup::barrier() {
+  std::unique_lock lock(mutex_);
+  if (aborted_ || !arrive(lock, true)) {
+    throw Error(ErrorKind::kLostPeer, "another rank stopped: " + reason_);
+  }
 }
 
 void ThreadGroup::abort(const std::string& reason) noexcept {
@@ -51,7 +64,7 @@ class ThreadCommunicator final : public Communicator {
                       const void* source = group_.pointer(r);
                       if (block != source) std::memcpy(block, source, static_cast<size_t>(bytes));
                     }
-                    group_.barrier();
+                    group_.close();
                   });
   }
 
@@ -69,7 +82,7 @@ class ThreadCommunicator final : public Communicator {
                       operands[r] = static_cast<const float*>(group_.pointer(r)) + rank() * n;
                     }
                     tree_sum(out, operands, present, n);
-                    group_.barrier();
+                    group_.close();
                   });
   }
 

@@ -18,13 +18,19 @@ class ThreadGroup {
   explicit ThreadGroup(int world_size) : pointers_(static_cast<size_t>(world_size)) {}
 
   int world_size() const { return static_cast<int>(pointers_.size()); }
-  // Publishes this rank's pointer and returns when all have; throws kLostPeer after abort().
+  // Publishes this rank's pointer and returns when all have, or throws kLostPeer on all of them.
   void publish(int rank, const void* pointer);
   const void* pointer(int rank) const { return pointers_[static_cast<size_t>(rank)]; }
+  // Ends what publish began: all ranks are done with one another's memory. All come here, so this
+  // waits even after an abort; nobody may free what a peer still reads.
+  void close();
+  // Throws kLostPeer after abort().
   void barrier();
   void abort(const std::string& reason) noexcept;
 
  private:
+  bool arrive(std::unique_lock<std::mutex>& lock, bool stop_on_abort);
+
   std::mutex mutex_;
   std::condition_variable arrived_cv_;
   int arrived_ = 0;

@@ -100,9 +100,9 @@ TEST_P(Promise, SeveralLanesARankAgreeOnAnyWorld) {
   }
 }
 
-// Three ranks of one lane each, and 4 or 8 lanes, which leave the last rank less or nothing.
+// Three ranks of one lane each (as without `numerics.lanes`), of 2, 2 and no lane, of 3, 3 and 2.
 TEST_P(Promise, ThreeRanksAgreeOverStagesAndSchedules) {
-  for (const Batching& batching : {Batching{4, 6}, Batching{8, 8}}) {
+  for (const Batching& batching : {Batching{3, 7}, Batching{4, 6}, Batching{8, 8}}) {
     for (const Stage& stage : kStages) {
       for (const bool layer_major : {false, true}) {
         EquivalenceCase wanted = base();
@@ -131,11 +131,32 @@ TEST_P(Promise, ThreadsChangeNoBit) {
   }
 }
 
+TEST_P(Promise, ScheduleAndRecomputationChangeNoBitOnOneRank) {
+  for (const bool layer_major : {false, true}) {
+    for (const bool recompute : {false, true}) {
+      EquivalenceCase wanted = base();
+      wanted.layer_major = layer_major;
+      wanted.recompute = recompute;
+      expect_same_bits(wanted);
+    }
+  }
+}
+
 // A test that cannot fail proves nothing: what belongs to the numerics must show.
 TEST_P(Promise, NumericsChangeBits) {
-  EquivalenceCase other = base();
-  other.batching = {8, kBatchings[0].micro_batches};
-  EXPECT_NE(first_difference(run_case(other), reference_of(base())), "");
+  EquivalenceCase lanes = base();
+  lanes.batching = {8, kBatchings[0].micro_batches};
+  EquivalenceCase packed = base();
+  packed.packing = true;
+  EquivalenceCase dropout = base();
+  dropout.mode = GetParam() == Mode::kLora ? Mode::kLoraDropout : Mode::kLora;
+  for (const EquivalenceCase& other : {lanes, packed, dropout}) {
+    EXPECT_NE(first_difference(reference_of(other), reference_of(base())), "") << other.name();
+  }
+  // Ranks of 3, 3 and 2 lanes.
+  EquivalenceCase three = lanes;
+  three.world = 3;
+  EXPECT_NE(first_difference(reference_of(three), reference_of(lanes)), "");
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, Promise, ::testing::Values(Mode::kLora, Mode::kFull),

@@ -1,6 +1,7 @@
 // Ranks as processes give the same files as ranks as threads.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -12,17 +13,25 @@
 namespace athanor::testing {
 namespace {
 
-// Two of the covering set for each of three world sizes, one LoRA and one full fine-tune.
+bool is_full(const EquivalenceCase& candidate) { return candidate.mode == Mode::kFull; }
+
+// Two of the covering set for each of three world sizes: one of stage 3, one of stage 1 or 2; where
+// the set has it, one LoRA and one full fine-tune.
 std::vector<EquivalenceCase> mpirun_cases() {
   std::vector<EquivalenceCase> chosen;
+  const auto take = [&](auto wanted) {
+    const std::vector<EquivalenceCase>& all = covering_cases();
+    const auto found = std::find_if(all.begin(), all.end(), wanted);
+    if (found != all.end()) chosen.push_back(*found);
+    return found != all.end();
+  };
   for (const int world : {2, 3, 4}) {
-    for (const bool full : {false, true}) {
-      for (const EquivalenceCase& candidate : covering_cases()) {
-        if (candidate.world != world || (candidate.mode == Mode::kFull) != full) continue;
-        chosen.push_back(candidate);
-        break;
-      }
-    }
+    take([&](const EquivalenceCase& c) { return c.world == world && c.stage.stage == 3; });
+    const bool full = !chosen.empty() && !is_full(chosen.back());
+    const auto lower = [&](const EquivalenceCase& c) {
+      return c.world == world && (c.stage.stage == 1 || c.stage.stage == 2);
+    };
+    take([&](const EquivalenceCase& c) { return lower(c) && is_full(c) == full; }) || take(lower);
   }
   return chosen;
 }
@@ -84,7 +93,16 @@ TEST_P(Mpirun, WritesTheSameFilesAsThreadRanks) {
 INSTANTIATE_TEST_SUITE_P(Pairwise, Mpirun, ::testing::ValuesIn(mpirun_cases()),
                          [](const auto& info) { return info.param.name(); });
 
-TEST(MpirunSet, SixConfigurationsAreCompared) { EXPECT_EQ(mpirun_cases().size(), 6u); }
+TEST(MpirunSet, HasSixConfigurationsOfBothKindsAndBothDtypes) {
+  const std::vector<EquivalenceCase> cases = mpirun_cases();
+  EXPECT_EQ(cases.size(), 6u);
+  for (const bool wanted : {false, true}) {
+    EXPECT_TRUE(std::any_of(cases.begin(), cases.end(),
+                            [&](const EquivalenceCase& c) { return is_full(c) == wanted; }));
+    EXPECT_TRUE(std::any_of(cases.begin(), cases.end(),
+                            [&](const EquivalenceCase& c) { return c.bf16 == wanted; }));
+  }
+}
 
 }  // namespace
 }  // namespace athanor::testing

@@ -11,7 +11,8 @@
 namespace athanor {
 namespace {
 
-// A few units of random shapes, from a single element to some blocks; some units have only one part.
+// A few units of random shapes, from a single element to some blocks; some units have only one
+// part.
 std::vector<UnitSpec> random_units(std::mt19937& random) {
   const auto draw = [&](int64_t low, int64_t high) {
     return std::uniform_int_distribution<int64_t>(low, high)(random);
@@ -96,30 +97,30 @@ TEST(PartitionTable, ShardsAreEqualAndNoLargerThanNeeded) {
 }
 
 TEST(PartitionTable, PlacesParametersAlignedInOrderWithoutOverlap) {
-  for_random_tables([](const std::vector<UnitSpec>& units, const PartitionTable& table, int unit,
-                       DType dtype) {
-    const UnitPartition& partition = table.unit(unit);
-    const UnitSpec& spec = units[static_cast<size_t>(unit)];
-    ASSERT_EQ(partition.params.size(), spec.params.size());
-    int64_t frozen = 0;
-    int64_t trainable = 0;
-    int64_t parameters = 0;
-    for (size_t i = 0; i < spec.params.size(); ++i) {
-      const ParamPlace& place = partition.params[i];
-      ASSERT_EQ(place.trainable, spec.params[i].trainable);
-      ASSERT_EQ(place.numel, spec.params[i].shape.numel());
-      parameters += place.numel;
-      // In bytes of the working dtype, both parts keep what a kernel may assume of a tensor.
-      const int64_t bytes = place.trainable ? place.offset * dtype_size(dtype) : place.offset;
-      ASSERT_EQ(bytes % kAlignment, 0);
-      int64_t& end = place.trainable ? trainable : frozen;
-      ASSERT_GE(place.offset, end);
-      end = place.offset + place.numel * (place.trainable ? 1 : dtype_size(dtype));
-    }
-    ASSERT_LE(frozen, partition.frozen_bytes);
-    ASSERT_LE(trainable, partition.trainable_elements);
-    ASSERT_EQ(parameters, partition.parameters);
-  });
+  for_random_tables(
+      [](const std::vector<UnitSpec>& units, const PartitionTable& table, int unit, DType dtype) {
+        const UnitPartition& partition = table.unit(unit);
+        const UnitSpec& spec = units[static_cast<size_t>(unit)];
+        ASSERT_EQ(partition.params.size(), spec.params.size());
+        int64_t frozen = 0;
+        int64_t trainable = 0;
+        int64_t parameters = 0;
+        for (size_t i = 0; i < spec.params.size(); ++i) {
+          const ParamPlace& place = partition.params[i];
+          ASSERT_EQ(place.trainable, spec.params[i].trainable);
+          ASSERT_EQ(place.numel, spec.params[i].shape.numel());
+          parameters += place.numel;
+          // In bytes of the working dtype, both parts keep what a kernel may assume of a tensor.
+          const int64_t bytes = place.trainable ? place.offset * dtype_size(dtype) : place.offset;
+          ASSERT_EQ(bytes % kAlignment, 0);
+          int64_t& end = place.trainable ? trainable : frozen;
+          ASSERT_GE(place.offset, end);
+          end = place.offset + place.numel * (place.trainable ? 1 : dtype_size(dtype));
+        }
+        ASSERT_LE(frozen, partition.frozen_bytes);
+        ASSERT_LE(trainable, partition.trainable_elements);
+        ASSERT_EQ(parameters, partition.parameters);
+      });
 }
 
 TEST(PartitionTable, ByHandForThreeRanks) {

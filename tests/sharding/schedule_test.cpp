@@ -211,7 +211,9 @@ TEST(Schedule, ReducesEachUseOnceAfterItsLastContribution) {
       std::map<std::tuple<int, int>, int> reduced;
       for (const Visit& visit : build_train_schedule(input)) {
         const auto key = std::tuple(visit.unit, visit.use);
-        if (trains(visit)) ASSERT_EQ(reduced[key], 0) << "a contribution after the reduction";
+        if (trains(visit)) {
+          ASSERT_EQ(reduced[key], 0) << "a contribution after the reduction";
+        }
         if (visit.reduce) {
           ASSERT_TRUE(trains(visit));
           ++reduced[key];

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/error.h"
 #include "core/stream.h"
 #include "core/thread_pool.h"
 #include "sharding/comm/thread_communicator.h"

@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <sstream>
@@ -67,10 +67,18 @@ ChildProcess::~ChildProcess() {
 }
 
 std::vector<pid_t> ChildProcess::children() const {
-  const std::string id = std::to_string(pid_);
-  std::istringstream list(slurp("/proc/" + id + "/task/" + id + "/children"));
   std::vector<pid_t> result;
-  for (pid_t child = 0; list >> child;) result.push_back(child);
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    // "pid (name) state parent ..."; the name may hold anything.
+    const std::string stat = slurp(entry.path() / "stat");
+    const size_t name_end = stat.rfind(')');
+    if (name_end == std::string::npos) continue;
+    char state = 0;
+    pid_t parent = 0;
+    std::istringstream(stat.substr(name_end + 1)) >> state >> parent;
+    if (parent == pid_) result.push_back(std::stoi(stat));
+  }
+  std::sort(result.begin(), result.end());
   return result;
 }
 

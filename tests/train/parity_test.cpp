@@ -14,14 +14,15 @@
 namespace athanor::testing {
 namespace {
 
-// float32 runs of torch are 2.4e-6 (logits), 2e-6 of a tensor's largest value (gradients) and 5e-7
-// (norms) away from the float64 run that the goldens hold; the limits leave room for another order
-// of sums, not for another formula.
-constexpr double kLogits = 2e-5;           // absolute, logits are of order 1
-constexpr double kGradient = 1e-4;         // ||delta|| / ||g||
-constexpr double kScalar = 1e-5;           // losses and norms, relative
-constexpr double kAdapterWeights = 1e-5;   // absolute, after 20 steps of at most 1e-3
-constexpr double kFullWeightNorms = 1e-5;  // relative
+// The goldens are a float64 run. Torch's own float32 is up to 2.4e-6 (logits), 2e-6 (gradients),
+// 4e-7 (losses and norms over 20 steps) and 1e-7 (adapter weights) away from it, and so is Athanor
+// as measured (2.4e-6, 1.2e-6, 2.8e-7, 1.1e-7): the limits leave room for another order of sums,
+// not for another formula. What was promised is looser: 1e-5 for losses, 1e-4 for gradients.
+constexpr double kLogits = 1e-5;           // absolute, logits are of order 1
+constexpr double kGradient = 1e-5;         // ||delta|| / ||g||
+constexpr double kScalar = 2e-6;           // losses and norms, relative
+constexpr double kAdapterWeights = 1e-6;   // absolute
+constexpr double kFullWeightNorms = 2e-6;  // relative
 
 struct Case {
   const char* model;

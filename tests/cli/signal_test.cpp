@@ -1,0 +1,96 @@
+// A signal ends a run after its step, with everything saved; a second Ctrl-C at once.
+#include <signal.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+#include <thread>
+#include <tuple>
+
+#include "tests/cli/cli_support.h"
+
+namespace athanor::testing {
+namespace {
+
+constexpr std::chrono::seconds kPatience{30};
+
+// Looks until `ready`, or until the process has ended or patience has.
+bool wait_until(ChildProcess& process, const std::function<bool()>& ready) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (process.running() && std::chrono::steady_clock::now() < deadline) {
+    if (ready()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return false;
+}
+
+class SignalTest : public CliTest {
+ protected:
+  bool wait_for_steps(ChildProcess& process) const {
+    return wait_until(process, [&] {
+      const std::string log = slurp(out() / "trainer_log.jsonl");
+      return std::count(log.begin(), log.end(), '\n') >= 3;
+    });
+  }
+
+  void expect_stopped_and_saved(const ProcessResult& result) const {
+    EXPECT_FALSE(result.timed_out) << result.err;
+    EXPECT_EQ(result.exit_code, 75) << result.err;
+    expect_complete_adapter(out());
+    const Json state = Json::parse(slurp(out() / "trainer_state.json"));
+    EXPECT_EQ(state.at("global_step"), log_lines(out()).size());
+    EXPECT_LT(state.at("global_step"), 1000000);
+  }
+};
+
+class EachSignalTest : public SignalTest,
+                       public ::testing::WithParamInterface<std::tuple<int, int>> {};
+
+TEST_P(EachSignalTest, FinishesTheStepAndSaves) {
+  const auto [signal, ranks] = GetParam();
+  ChildProcess process(train_command({"max_steps=1000000", "ranks=" + std::to_string(ranks)}));
+  ASSERT_TRUE(wait_for_steps(process)) << process.wait(std::chrono::seconds(0)).err;
+  EXPECT_TRUE(process.send(signal));
+  expect_stopped_and_saved(process.wait(kPatience));
+}
+
+INSTANTIATE_TEST_SUITE_P(Signals, EachSignalTest,
+                         ::testing::Combine(::testing::Values(SIGTERM, SIGINT, SIGUSR1),
+                                            ::testing::Values(1, 2)),
+                         [](const auto& info) {
+                           return std::string(sigabbrev_np(std::get<0>(info.param))) + "_ranks" +
+                                  std::to_string(std::get<1>(info.param));
+                         });
+
+TEST_F(SignalTest, OneRankOfMpirunStopsAll) {
+  if (const std::string reason = mpirun_missing(); !reason.empty()) GTEST_SKIP() << reason;
+  ChildProcess process(mpirun_command(2, train_command({"max_steps=1000000"})),
+                       {mpirun_environment(), ""});
+  ASSERT_TRUE(wait_for_steps(process)) << process.wait(std::chrono::seconds(0)).err;
+  const std::vector<pid_t> ranks = process.children();
+  ASSERT_EQ(ranks.size(), 2u);
+  ASSERT_EQ(::kill(ranks[1], SIGUSR1), 0);
+  expect_stopped_and_saved(process.wait(kPatience));
+}
+
+// A step of many seconds: the first signal waits for its end, the second does not.
+TEST_F(SignalTest, SecondInterruptEndsAtOnce) {
+  const std::string samples = slurp(golden("llama_tied") / "data.jsonl");
+  std::string many;
+  for (int i = 0; i < 1000; ++i) many += samples;
+  spill(folder_ / "many.jsonl", many);
+  ChildProcess process(train_command(
+      {"dataset=" + (folder_ / "many.jsonl").string(), "global_batch_size=40000", "max_steps=2"}));
+  ASSERT_TRUE(wait_until(process, [&] {
+    return std::filesystem::exists(out() / "training_args.yaml");
+  })) << process.wait(std::chrono::seconds(0)).err;
+  process.send(SIGINT);
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  ASSERT_TRUE(process.running());
+  process.send(SIGINT);
+  const ProcessResult result = process.wait(std::chrono::seconds(5));
+  EXPECT_EQ(result.exit_code, 130) << result.err;
+}
+
+}  // namespace
+}  // namespace athanor::testing

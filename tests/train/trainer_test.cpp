@@ -1,0 +1,169 @@
+// Trainer: evaluation beside training, failure, and leaving in the middle of things.
+#include "runtime/train/trainer.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "kernels/cpu/isa.h"
+#include "tests/sharding/thread_ranks.h"
+#include "tests/train/golden.h"
+#include "tests/train/train_support.h"
+
+namespace athanor::testing {
+namespace {
+
+template <class Body>
+void with_trainer(const ResolvedRun& run, const Body& body) {
+  run_ranks(run.world_size, [&](TestRank& self) {
+    Trainer trainer(run.spec, run.trainer, self.context());
+    RunWeights weights(run);
+    trainer.load(&weights.source());
+    body(trainer, self);
+  });
+}
+
+TEST(Trainer, EvaluationIsTheLossOfTrainingToTheBit) {
+  for (const char* model : {"llama_tied", "llama_untied"}) {
+    const Golden golden(model);
+    for (const char* kind : {"lora", "full"}) {
+      for (const int world : {1, 2}) {
+        for (const bool layer_major : {false, true}) {
+          RunConfig config = golden.config(kind);
+          config.zero.stage = 3;
+          config.zero.schedule =
+              layer_major ? ScheduleOption::kLayerMajor : ScheduleOption::kBatchMajor;
+          with_trainer(resolve_run(config, world), [&](Trainer& trainer, TestRank& self) {
+            const StepBatch batch = golden.step_batch(3, trainer.lane_plan(2), self.rank());
+            const double before = trainer.evaluate(batch);
+            const StepResult trained = trainer.train_step(batch, 0, 0.0);
+            const double after = trainer.evaluate(batch);
+            EXPECT_EQ(trained.loss, before * (1.0 / static_cast<double>(batch.target_tokens)));
+            EXPECT_EQ(after, before);  // the rate was 0
+          });
+        }
+      }
+    }
+  }
+}
+
+TEST(Trainer, EvaluationHasNoDropout) {
+  const Golden golden("llama_tied");
+  RunConfig config = golden.config("lora");
+  std::vector<double> evaluated;
+  std::vector<double> trained;
+  for (const double dropout : {0.0, 0.5}) {
+    config.lora_dropout = dropout;
+    with_trainer(resolve_run(config, 1), [&](Trainer& trainer, TestRank&) {
+      const StepBatch batch = golden.step_batch(0, trainer.lane_plan(2), 0);
+      evaluated.push_back(trainer.evaluate(batch));
+      trained.push_back(trainer.train_step(batch, 0, 0.0).loss);
+    });
+  }
+  EXPECT_EQ(evaluated[0], evaluated[1]);
+  EXPECT_NE(trained[0], trained[1]);
+}
+
+// Every level of vector instructions that this machine has, down to plain loops.
+TEST(Trainer, Float32BitsDoNotDependOnVectorInstructions) {
+  const Golden golden("llama_tied");
+  const ResolvedRun run = resolve_run(golden.config("full"), 1);
+  std::map<std::string, std::vector<float>> expected;
+  for (const CpuIsa isa : {CpuIsa::kGeneric, CpuIsa::kAvx2, CpuIsa::kAvx512, detect_cpu_isa()}) {
+    limit_cpu_isa(isa);
+    with_trainer(run, [&](Trainer& trainer, TestRank&) {
+      for (size_t step = 0; step < 3; ++step) {
+        trainer.train_step(golden.step_batch(step, trainer.lane_plan(2), 0),
+                           static_cast<int64_t>(step), 5e-4);
+      }
+      CollectedWeights trained;
+      trainer.export_trained(&trained);
+      if (expected.empty()) expected = trained.weights;
+      EXPECT_TRUE(trained.weights == expected) << cpu_isa_name(active_cpu_isa());
+    });
+  }
+  limit_cpu_isa(detect_cpu_isa());
+}
+
+TEST(Trainer, StepsWithFewerMicroBatchesThanPlannedWork) {
+  const Golden golden("llama_untied");
+  RunConfig config = golden.config("lora");
+  config.global_batch_size = 12;  // room for six micro-batches, two come
+  std::vector<double> losses;
+  for (const int world : {1, 3}) {
+    for (const bool layer_major : {false, true}) {
+      config.zero.stage = 3;
+      config.zero.schedule =
+          layer_major ? ScheduleOption::kLayerMajor : ScheduleOption::kBatchMajor;
+      with_trainer(resolve_run(config, world), [&](Trainer& trainer, TestRank& self) {
+        const StepBatch batch = golden.step_batch(0, trainer.lane_plan(2), self.rank());
+        const StepResult result = trainer.train_step(batch, 0, 0.0);
+        if (self.rank() == 0) losses.push_back(result.loss);
+      });
+    }
+  }
+  const double want = golden.expected.at("lora").at("losses64").at(0);
+  for (const double loss : losses) EXPECT_NEAR(loss / want, 1.0, 1e-5);
+}
+
+// A loss that is not a number stops every rank before a weight has changed.
+TEST(Trainer, DivergesOnEveryRankBeforeAnyUpdate) {
+  struct Poisoned final : ParamSource {
+    explicit Poisoned(ParamSource& from) : source(from) {}
+    void read(const ParamSpec& param, int64_t begin, int64_t count, DType dtype,
+              void* dst) override {
+      source.read(param, begin, count, dtype, dst);
+      if (param.name == "model.norm.weight" && begin == 0) {
+        static_cast<float*>(dst)[0] = std::numeric_limits<float>::quiet_NaN();
+      }
+    }
+    ParamSource& source;
+  };
+  const Golden golden("llama_untied");
+  RunConfig config = golden.config("lora");
+  config.zero.stage = 3;
+  const ResolvedRun run = resolve_run(config, 2);
+  run_ranks(2, [&](TestRank& self) {
+    Trainer trainer(run.spec, run.trainer, self.context());
+    RunWeights weights(run);
+    Poisoned source(weights.source());
+    trainer.load(&source);
+    const StepBatch batch = golden.step_batch(0, trainer.lane_plan(2), self.rank());
+    try {
+      trainer.train_step(batch, 0, 1.0);
+      ADD_FAILURE() << "went on with NaN";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kDiverged);
+    }
+    CollectedWeights after;
+    trainer.export_trained(&after);
+    const SafetensorsFile adapter(golden.folder / "adapter" / "adapter_model.safetensors");
+    for (const auto& [name, values] : after.weights) {
+      std::vector<float> want(values.size());
+      adapter.read(*adapter.find(name), 0, std::as_writable_bytes(std::span(want)));
+      EXPECT_EQ(values, want) << name;
+    }
+  });
+}
+
+// The last all_gathers of a step are still under way when train_step returns; a trainer that goes
+// away then must not take their memory with it.
+TEST(Trainer, MayGoRightAfterAStep) {
+  const Golden golden("llama_tied");
+  for (const int stage : {1, 2, 3}) {
+    RunConfig config = golden.config("full");
+    config.zero.stage = stage;
+    const ResolvedRun run = resolve_run(config, 3);
+    for (int round = 0; round < 10; ++round) {
+      with_trainer(run, [&](Trainer& trainer, TestRank& self) {
+        trainer.train_step(golden.step_batch(0, trainer.lane_plan(2), self.rank()), 0, 1e-4);
+      });
+    }
+  }
+}
+
+}  // namespace
+}  // namespace athanor::testing
