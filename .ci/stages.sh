@@ -11,6 +11,7 @@ if [[ -z ${ATHANOR_TEST_DATA:-} && -d ../shared/testdata ]]; then
   export ATHANOR_TEST_DATA
 fi
 
+stage_limit=2400  # seconds; a stage that hangs is a failure (124)
 table=()
 failed_stages=0
 tests_passed=0
@@ -47,7 +48,7 @@ stage() {
   shift
   printf '\n== %s: %s\n' "$name" "$*"
   log=$(mktemp)
-  "$@" 2>&1 | tee "$log" || status=$?
+  timeout "$stage_limit" "$@" 2>&1 | tee "$log" || status=$?
   count_tests "$log"
   rm -f "$log"
   local verdict=passed
