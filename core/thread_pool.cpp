@@ -44,18 +44,19 @@ void ThreadPool::run(int64_t tasks, Call call, void* body) {
     for (int64_t task = 0; task < tasks; ++task) call(body, task, 0);
     return;
   }
-  ATHANOR_CHECK(tasks < (int64_t{1} << kTaskBits), "too many tasks");
-  call_.store(call, std::memory_order_relaxed);
-  body_.store(body, std::memory_order_relaxed);
-  tasks_.store(tasks, std::memory_order_relaxed);
+  const auto count = narrow<int32_t>(tasks);
+  const uint32_t generation = wake_.load(std::memory_order_relaxed) + 1;
+  claim_.store(uint64_t{generation} << kTaskBits | kClosed, std::memory_order_relaxed);
+  call_.store(call, std::memory_order_release);
+  body_.store(body, std::memory_order_release);
+  tasks_.store(tasks, std::memory_order_release);
   completed_.store(0, std::memory_order_relaxed);
   failed_.store(false, std::memory_order_relaxed);
-  const uint32_t generation = wake_.load(std::memory_order_relaxed) + 1;
   claim_.store(uint64_t{generation} << kTaskBits, std::memory_order_release);
   wake_.store(generation, std::memory_order_release);
   wake_.notify_all();
   work(generation, 0);
-  for (int64_t done = completed_.load(std::memory_order_acquire); done != tasks;
+  for (int32_t done = completed_.load(std::memory_order_acquire); done != count;
        done = completed_.load(std::memory_order_acquire)) {
     wait_until_changed(completed_, done);
   }
@@ -65,12 +66,12 @@ void ThreadPool::run(int64_t tasks, Call call, void* body) {
 void ThreadPool::work(uint32_t generation, int worker) {
   uint64_t claim = claim_.load(std::memory_order_acquire);
   while (claim >> kTaskBits == generation) {
-    // Valid if the claim succeeds: run() changes them only after this generation's tasks are done.
-    const Call call = call_.load(std::memory_order_relaxed);
-    void* body = body_.load(std::memory_order_relaxed);
-    const int64_t tasks = tasks_.load(std::memory_order_relaxed);
-    const auto task = static_cast<int64_t>(claim & ((uint64_t{1} << kTaskBits) - 1));
+    const Call call = call_.load(std::memory_order_acquire);
+    void* body = body_.load(std::memory_order_acquire);
+    const int64_t tasks = tasks_.load(std::memory_order_acquire);
+    const auto task = static_cast<int64_t>(claim & kClosed);
     if (task >= tasks) return;
+    // Fails if the loop is another one by now, so what was read above belongs to this claim.
     if (!claim_.compare_exchange_weak(claim, claim + 1, std::memory_order_acq_rel,
                                       std::memory_order_acquire)) {
       continue;

@@ -50,6 +50,7 @@ class ThreadPool {
   // another generation and claims nothing, so run() waits for tasks, never for workers to wake up:
   // on a busy machine the caller does all the work itself.
   static constexpr int kTaskBits = 32;
+  static constexpr uint64_t kClosed = 0xffffffff;  // as next task: there is none
 
   int64_t scratch_bytes_;
   Buffer scratch_;
@@ -57,8 +58,8 @@ class ThreadPool {
   std::atomic<Call> call_{nullptr};
   std::atomic<void*> body_{nullptr};
   std::atomic<int64_t> tasks_{0};
-  std::atomic<int64_t> completed_{0};
-  std::atomic<uint32_t> wake_{0};  // the generation, as workers wait for it
+  std::atomic<int32_t> completed_{0};  // as wide as a futex
+  std::atomic<uint32_t> wake_{0};      // the generation, as workers wait for it
   std::atomic<bool> stop_{false};
   std::atomic<bool> failed_{false};
   std::exception_ptr error_;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <stdexcept>
@@ -41,6 +42,23 @@ TEST_P(ThreadPoolTest, ManySmallLoopsFollowOneAnother) {
     sum += part;
   }
   EXPECT_EQ(sum, 2000 / 5 * (0 + 1 + 3 + 6 + 10));
+}
+
+// A worker that wakes late must not claim a task of a loop that is longer than its own was.
+TEST_P(ThreadPoolTest, RunsEachTaskOnceWhateverTheLengthsOfLoops) {
+  constexpr int64_t kLongest = 12;
+  std::array<std::atomic<int>, kLongest> runs;
+  for (int64_t round = 0; round < 20000; ++round) {
+    const int64_t tasks = 2 + round * 7 % (kLongest - 1);
+    for (auto& count : runs) count.store(0, std::memory_order_relaxed);
+    pool_.parallel_for(tasks, [&](int64_t task, int) {
+      runs[static_cast<size_t>(task)].fetch_add(1, std::memory_order_relaxed);
+    });
+    for (int64_t task = 0; task < kLongest; ++task) {
+      ASSERT_EQ(runs[static_cast<size_t>(task)].load(), task < tasks ? 1 : 0)
+          << "round " << round << ", task " << task << " of " << tasks;
+    }
+  }
 }
 
 TEST_P(ThreadPoolTest, ScratchBelongsToOneWorker) {
