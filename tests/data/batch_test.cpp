@@ -33,7 +33,7 @@ BatchOptions options(bool packing, int64_t rows_per_micro_batch, int64_t cutoff_
   return result;
 }
 
-class Batches : public testing::TestWithParam<bool> {};
+class Batches : public ::testing::TestWithParam<bool> {};
 
 TEST_P(Batches, HoldEachSampleOnceInEveryEpoch) {
   const std::vector<Sample> samples = make_samples(2500, 97);
@@ -97,7 +97,7 @@ TEST_P(Batches, DependOnSeedEpochAndIndexOnly) {
             a.micro_batch(0, 0).input_ids);
 }
 
-INSTANTIATE_TEST_SUITE_P(Packing, Batches, testing::Bool());
+INSTANTIATE_TEST_SUITE_P(Packing, Batches, ::testing::Bool());
 
 TEST(Packing, FillsRowsAndNeverOverfillsThem) {
   const std::vector<Sample> samples = make_samples(4096, 100);

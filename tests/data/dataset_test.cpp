@@ -8,7 +8,7 @@
 namespace athanor {
 namespace {
 
-class DatasetTest : public testing::Test {
+class DatasetTest : public ::testing::Test {
  protected:
   DatasetTest() {
     folder_.write("tokenizer_config.json", R"({"eos_token": "<|endoftext|>"})");

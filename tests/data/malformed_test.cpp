@@ -26,7 +26,7 @@ struct DatasetCase {
 };
 std::ostream& operator<<(std::ostream& out, const DatasetCase& c) { return out << c.content; }
 
-class MalformedDataset : public testing::TestWithParam<DatasetCase> {};
+class MalformedDataset : public ::testing::TestWithParam<DatasetCase> {};
 
 TEST_P(MalformedDataset, NamesTheLineAndColumn) {
   const TempFolder folder;
@@ -40,7 +40,7 @@ TEST_P(MalformedDataset, NamesTheLineAndColumn) {
 
 INSTANTIATE_TEST_SUITE_P(
     Records, MalformedDataset,
-    testing::Values(
+    ::testing::Values(
         DatasetCase{"a.jsonl", "{\"text\": \"a\"}\n{\"text\": }\n", "a.jsonl:2:10: invalid JSON"},
         DatasetCase{"a.jsonl", "{\"text\": \"é\" x}\n", "a.jsonl:1:14: invalid JSON"},
         DatasetCase{"a.jsonl", "{\"text\": \"a\xFF\"}\n", "a.jsonl:1:"},
@@ -161,7 +161,7 @@ std::ostream& operator<<(std::ostream& out, const TokenizerCase& c) {
   return out << c.pointer << " = " << c.value;
 }
 
-class MalformedTokenizer : public testing::TestWithParam<TokenizerCase> {};
+class MalformedTokenizer : public ::testing::TestWithParam<TokenizerCase> {};
 
 TEST_P(MalformedTokenizer, NamesFileAndField) {
   const TempFolder folder;
@@ -178,7 +178,7 @@ TEST_P(MalformedTokenizer, NamesFileAndField) {
 
 INSTANTIATE_TEST_SUITE_P(
     Fields, MalformedTokenizer,
-    testing::Values(
+    ::testing::Values(
         TokenizerCase{"", "", "1:1: invalid JSON"}, TokenizerCase{"", "{\"model\": ", "1:"},
         TokenizerCase{"", "[]", " expected an object"},
         TokenizerCase{"", "{}", " field \"model\" is missing"},

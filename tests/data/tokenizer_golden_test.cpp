@@ -67,7 +67,7 @@ struct VectorCase {
 };
 std::ostream& operator<<(std::ostream& out, const VectorCase& c) { return out << c.vectors; }
 
-class LlamaCppVectors : public testing::TestWithParam<VectorCase> {};
+class LlamaCppVectors : public ::testing::TestWithParam<VectorCase> {};
 
 TEST_P(LlamaCppVectors, IdsAreEqual) {
   const auto data = test_data();
@@ -92,11 +92,11 @@ TEST_P(LlamaCppVectors, IdsAreEqual) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Tokenizers, LlamaCppVectors,
-                         testing::Values(VectorCase{"gpt2", "gpt-2"},
-                                         VectorCase{"llama3_1", "llama-bpe"},
-                                         VectorCase{"qwen3", "qwen2"}));
+                         ::testing::Values(VectorCase{"gpt2", "gpt-2"},
+                                           VectorCase{"llama3_1", "llama-bpe"},
+                                           VectorCase{"qwen3", "qwen2"}));
 
-class HuggingFaceVectors : public testing::TestWithParam<VectorCase> {};
+class HuggingFaceVectors : public ::testing::TestWithParam<VectorCase> {};
 
 TEST_P(HuggingFaceVectors, IdsAreEqual) {
   const auto data = test_data();
@@ -116,8 +116,8 @@ TEST_P(HuggingFaceVectors, IdsAreEqual) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Tokenizers, HuggingFaceVectors,
-                         testing::Values(VectorCase{"llama2", "llama2"},
-                                         VectorCase{"qwen3", "qwen3"}));
+                         ::testing::Values(VectorCase{"llama2", "llama2"},
+                                           VectorCase{"qwen3", "qwen3"}));
 
 TEST(TokenizerGolden, SpecialTokensComeFromTheConfigFiles) {
   const auto data = test_data();

@@ -2,8 +2,6 @@
 // and a training rank without memory.
 #pragma once
 
-#include <unistd.h>
-
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -21,28 +19,9 @@
 #include "runtime/train/step_batch.h"
 #include "runtime/train/trainer.h"
 #include "sharding/comm/communicator.h"
+#include "tests/support/temp_folder.h"
 
 namespace athanor::testing {
-
-class TempFolder {
- public:
-  TempFolder() {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "athanor-train-XXXXXX").string();
-    ATHANOR_CHECK(mkdtemp(pattern.data()) != nullptr, "no temporary folder");
-    path_ = pattern;
-  }
-  ~TempFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 struct ModelSizes {
   int64_t vocab = 1000;
