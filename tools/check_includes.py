@@ -35,7 +35,7 @@ HEADERS_WITH_LIBRARIES = {
     "runtime/io/strict_json.h": {"nlohmann/json.hpp"},
     "runtime/model/families/json_reader.h": {"nlohmann/json.hpp"},
 }
-LIBRARY = re.compile(r"^(nlohmann|yaml-cpp|spdlog|fmt|CLI|gtest|gmock|grpcpp?|google)/|^(mpi|pcre2|nccl)")
+LIBRARY = re.compile(r"^(nlohmann|yaml-cpp|spdlog|fmt|CLI|gtest|gmock|grpcpp?|google)/|^(mpi|pcre2|nccl|liburing)")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
