@@ -8,35 +8,49 @@
 namespace athanor {
 
 GradStore::GradStore(const std::vector<UnitSpec>& units, const PartitionTable& table,
-                     const std::vector<Placements>& placements, int lane_buffers, bool one_stretch,
+                     const std::vector<Placements>& placements, const GradOptions& options,
                      const StoreContext& context)
     : units_(units),
       table_(table),
       placements_(placements),
-      lane_buffers_(lane_buffers),
+      options_(options),
       context_(context),
       entries_(units.size()) {
+  const bool adds_up = options.reduce == ReduceMode::kMicroStep;
   int64_t largest = 0;
+  int64_t largest_landing = 0;
   for (int unit = 0; unit < table.num_units(); ++unit) {
     const int64_t elements = padded_elements(unit);
     if (elements == 0) continue;
-    const bool in_working_sets = one_stretch && placements_[index(unit)].gradients.sharded();
+    const Placements& placed = placements_[index(unit)];
+    const bool in_working_sets = options.one_stretch && (placed.gradients.sharded() || adds_up);
+    if (in_working_sets) largest = std::max(largest, elements);
+    if (adds_up && placed.optimizer.sharded()) {
+      largest_landing = std::max(largest_landing, result_elements(unit));
+    }
     entries_[index(unit)].resize(index(units[index(unit)].uses));
     for (Entry& entry : entries_[index(unit)]) {
-      if (in_working_sets) {
-        entry.shard = Buffer(context.device, table.unit(unit).trainable_shard_elements * 4);
-        largest = std::max(largest, elements);
-      } else {
-        entry.whole = Buffer(context.device, elements * 4 * lane_buffers);
+      if (!in_working_sets) {
+        entry.whole = Buffer(context.device, elements * 4 * options.lane_buffers);
+      }
+      if (in_working_sets || adds_up) {
+        entry.total = Buffer(context.device, result_elements(unit) * 4);
       }
     }
   }
+  if (largest_landing > 0) landing_ = Buffer(context.device, largest_landing * 4);
   if (largest > 0) {
     for (int set = 0; set < 2; ++set) {
-      working_.emplace_back(context.device, largest * 4 * lane_buffers);
+      working_.emplace_back(context.device, largest * 4 * options.lane_buffers);
     }
     working_free_.resize(2);
   }
+}
+
+// Of what this rank keeps of a reduced gradient, padding included.
+int64_t GradStore::result_elements(int unit) const {
+  return placements_[index(unit)].optimizer.sharded() ? table_.unit(unit).trainable_shard_elements
+                                                      : padded_elements(unit);
 }
 
 int64_t GradStore::padded_elements(int unit) const {
@@ -49,15 +63,20 @@ Tensor GradStore::lane_buffer(int unit, const Entry& entry, int i) const {
   return buffer.view(DType::kF32, {elements}, elements * 4 * i);
 }
 
+void GradStore::take_working_set(Entry& slot) {
+  if (slot.whole.defined() || slot.working >= 0) return;
+  slot.working = next_working_;
+  next_working_ = 1 - next_working_;
+  context_.compute.wait(working_free_[index(slot.working)]);
+}
+
 void GradStore::begin(const Visit& visit) {
   if (entries_[index(visit.unit)].empty() || !visit.lane_begins) return;
   Entry& slot = entry(visit.unit, visit.use);
-  if (!slot.whole.defined() && slot.working < 0) {
-    slot.working = next_working_;
-    next_working_ = 1 - next_working_;
-    context_.compute.wait(working_free_[index(slot.working)]);
-  }
-  ATHANOR_CHECK(static_cast<int>(slot.level.size()) < lane_buffers_,
+  take_working_set(slot);
+  // A buffer of its own may still be read by an earlier reduction of this step.
+  if (slot.whole.defined() && slot.level.empty()) context_.compute.wait(slot.reduced);
+  ATHANOR_CHECK(static_cast<int>(slot.level.size()) < options_.lane_buffers,
                 "more open lanes than gradient buffers");
   slot.level.push_back(0);
   fill_zero(lane_buffer(visit.unit, slot, static_cast<int>(slot.level.size()) - 1),
@@ -82,7 +101,7 @@ void GradStore::merge_top(int unit, Entry& slot) {
   ++slot.level.back();
 }
 
-void GradStore::end(const Visit& visit, int present_ranks) {
+void GradStore::end(const Visit& visit) {
   if (entries_[index(visit.unit)].empty()) return;
   Entry& slot = entry(visit.unit, visit.use);
   if (visit.lane_ends) {
@@ -91,29 +110,40 @@ void GradStore::end(const Visit& visit, int present_ranks) {
       merge_top(visit.unit, slot);
     }
   }
-  if (visit.reduce) reduce(visit.unit, visit.use, present_ranks);
+  if (visit.reduce) reduce(visit);
 }
 
-void GradStore::reduce(int unit, int use, int present_ranks) {
-  Entry& slot = entry(unit, use);
-  while (slot.level.size() >= 2) merge_top(unit, slot);
-  if (!slot.whole.defined() && slot.working < 0) {  // this rank had no micro-batch
-    slot.working = next_working_;
-    next_working_ = 1 - next_working_;
-    context_.compute.wait(working_free_[index(slot.working)]);
-  }
-  const Tensor whole = lane_buffer(unit, slot, 0);
-  Communicator& comm = context_.communicator;
+void GradStore::reduce(const Visit& visit) {
+  Entry& slot = entry(visit.unit, visit.use);
+  while (slot.level.size() >= 2) merge_top(visit.unit, slot);
+  take_working_set(slot);  // where this rank had no micro-batch
   context_.communication.wait(context_.compute.record());
-  if (placements_[index(unit)].optimizer.sharded()) {
-    comm.reduce_scatter(result(unit, slot), whole, present_ranks, context_.communication);
-  } else {
-    comm.all_reduce(whole, present_ranks, context_.communication);
-  }
+  combine_ranks(visit, slot);
   slot.reduced = context_.communication.record();
   if (slot.working >= 0) working_free_[index(slot.working)] = slot.reduced;
   slot.working = -1;
   slot.level.clear();
+}
+
+// On the communication stream, so that the additions of successive reductions keep their order.
+void GradStore::combine_ranks(const Visit& visit, const Entry& slot) {
+  const Tensor whole = lane_buffer(visit.unit, slot, 0);
+  const Tensor total = result(visit.unit, slot);
+  Stream& stream = context_.communication;
+  Communicator& comm = context_.communicator;
+  if (placements_[index(visit.unit)].optimizer.sharded()) {
+    const Tensor to = visit.reduced_before ? landing_.view(DType::kF32, total.shape()) : total;
+    comm.reduce_scatter(to, whole, visit.present_ranks, stream);
+    if (visit.reduced_before) tree_add(total, total, to, stream);
+    return;
+  }
+  comm.all_reduce(whole, visit.present_ranks, stream);
+  if (!slot.total.defined()) return;
+  if (visit.reduced_before) {
+    tree_add(total, total, whole, stream);
+  } else {
+    copy(total, whole, stream);
+  }
 }
 
 void GradStore::finish() {
@@ -129,8 +159,8 @@ void GradStore::finish() {
 
 // Where a (unit, use)'s reduced gradient lies: padded whole or shard.
 Tensor GradStore::result(int unit, const Entry& slot) const {
+  if (slot.total.defined()) return slot.total.view(DType::kF32, {result_elements(unit)});
   const int64_t shard = table_.unit(unit).trainable_shard_elements;
-  if (slot.shard.defined()) return slot.shard.view(DType::kF32, {shard});
   if (!placements_[index(unit)].optimizer.sharded()) {
     return slot.whole.view(DType::kF32, {padded_elements(unit)});
   }

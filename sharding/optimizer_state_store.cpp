@@ -16,17 +16,32 @@ OptimizerStateStore::OptimizerStateStore(const std::vector<UnitSpec>& units,
       placements_(placements),
       params_(params),
       context_(context),
+      moments_(moments),
       entries_(units.size()) {
+  int64_t largest = 0;
   for (int unit = 0; unit < table.num_units(); ++unit) {
-    const int64_t bytes = owned_range(unit).size() * 4;
     if (table.unit(unit).trainable_elements == 0) continue;
     Entry& entry = entries_[index(unit)];
-    if (params.dtype() != DType::kF32) entry.master = Buffer(context.device, bytes);
-    for (int i = 0; i < moments; ++i) {
-      entry.moments.emplace_back(context.device, bytes);
-      fill_zero(entry.moments.back().view(DType::kF32, {bytes / 4}), context.compute);
+    entry.has_master = params.dtype() != DType::kF32 || params.on_disk(unit);
+    if (on_disk(unit)) {
+      entry.region = context.disk->reserve(state_bytes(unit));  // zeros, as moments start
+      largest = std::max(largest, state_bytes(unit));
+      continue;
     }
+    entry.memory = Buffer(context.device, state_bytes(unit));
+    for (int i = 0; i < moments; ++i) fill_zero(moment(unit, i), context.compute);
   }
+  for (WorkingSet& set : working_) {
+    if (largest > 0) set.memory = Buffer(context.device, largest);
+  }
+}
+
+int64_t OptimizerStateStore::array_bytes(int unit) const {
+  return align_up(owned_range(unit).size() * 4, on_disk(unit) ? kStateAlignment : kAlignment);
+}
+
+int64_t OptimizerStateStore::state_bytes(int unit) const {
+  return array_bytes(unit) * (moments_ + (entries_[index(unit)].has_master ? 1 : 0));
 }
 
 Range OptimizerStateStore::owned_range(int unit) const {
@@ -36,25 +51,69 @@ Range OptimizerStateStore::owned_range(int unit) const {
   return {0, table_.unit(unit).trainable_elements};
 }
 
-Tensor OptimizerStateStore::master(int unit) const {
-  const Range owned = owned_range(unit);
+int OptimizerStateStore::find(int unit) const {
+  for (size_t i = 0; i < working_.size(); ++i) {
+    if (working_[i].unit == unit) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+void OptimizerStateStore::prefetch(int unit) {
+  const DiskRegion& region = entries_[index(unit)].region;
+  if (!region.defined() || find(unit) >= 0) return;
+  WorkingSet& set = working_[index(next_working_)];
+  next_working_ = 1 - next_working_;
+  set.unit = unit;
+  // What wrote this memory to disk came before on the same stream; what computed on it did not.
+  context_.disk->stream().wait(context_.compute.record());
+  context_.disk->read(set.memory.data(), region, 0, region.bytes);
+  set.read = context_.disk->stream().record();
+}
+
+void OptimizerStateStore::acquire(int unit) {
+  if (!entries_[index(unit)].region.defined()) return;
+  prefetch(unit);
+  context_.compute.wait(working_[index(find(unit))].read);
+}
+
+void OptimizerStateStore::release(int unit, bool changed) {
+  const DiskRegion& region = entries_[index(unit)].region;
+  if (!region.defined()) return;
+  WorkingSet& set = working_[index(find(unit))];
+  set.unit = -1;
+  if (!changed) return;
+  context_.disk->stream().wait(context_.compute.record());
+  context_.disk->write(set.memory.data(), region, 0, region.bytes);
+}
+
+Tensor OptimizerStateStore::array(int unit, int i) const {
+  const int64_t offset = i * array_bytes(unit);
+  const Shape shape{owned_range(unit).size()};
   const Entry& entry = entries_[index(unit)];
-  if (entry.master.defined()) return entry.master.view(DType::kF32, {owned.size()});
-  return params_.stored_trainable(unit, owned);
+  if (!entry.region.defined()) return entry.memory.view(DType::kF32, shape, offset);
+  const int set = find(unit);
+  ATHANOR_CHECK(set >= 0, "state on disk used without acquire");
+  return working_[index(set)].memory.view(DType::kF32, shape, offset);
+}
+
+Tensor OptimizerStateStore::master(int unit) const {
+  if (entries_[index(unit)].has_master) return array(unit, 0);
+  return params_.stored_trainable(unit, owned_range(unit));
 }
 
 Tensor OptimizerStateStore::moment(int unit, int i) const {
-  return entries_[index(unit)].moments[index(i)].view(DType::kF32, {owned_range(unit).size()});
+  return array(unit, i + (entries_[index(unit)].has_master ? 1 : 0));
 }
 
 Tensor OptimizerStateStore::working(int unit) const {
-  if (!entries_[index(unit)].master.defined()) return {};
+  if (!entries_[index(unit)].has_master) return {};
   return params_.stored_trainable(unit, owned_range(unit));
 }
 
 void OptimizerStateStore::load(ParamSource* source) {
   for (int unit = 0; unit < table_.num_units(); ++unit) {
-    if (!entries_[index(unit)].master.defined()) continue;
+    if (!entries_[index(unit)].has_master) continue;
+    acquire(unit);
     const Range owned = owned_range(unit);
     const Tensor target = master(unit);
     fill_zero(target, context_.compute);
@@ -72,6 +131,7 @@ void OptimizerStateStore::load(ParamSource* source) {
         source->read(*param, first, count, DType::kF32, dst);
       });
     }
+    release(unit, true);
   }
   context_.compute.synchronize();
 }

@@ -1,7 +1,9 @@
 // OptimizerStateStore: moments and float32 masters of the trained parameters that this rank
-// updates. In float32 the parameter itself is the master: a view, no copy.
+// updates. In float32 a parameter in memory is its own master: a view, no copy. State on disk comes
+// through two working sets: prefetch() starts the next unit's while the present one is updated.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -21,27 +23,48 @@ class OptimizerStateStore {
   // Masters start as the source's values in float32, which a bfloat16 working copy has lost.
   void load(ParamSource* source);
 
+  // Around every use of a unit's state, one unit at a time; they only move state that is on disk.
+  void prefetch(int unit);
+  void acquire(int unit);
+  void release(int unit, bool changed);
+
   // Elements of the unit's trainable part that this rank updates.
   Range owned_range(int unit) const;
   // [owned] f32 each
   Tensor master(int unit) const;
   Tensor moment(int unit, int index) const;
-  // [owned] working dtype; undefined when the master is the parameter itself.
+  // [owned] working dtype, for writing; undefined when the master is the parameter itself.
   Tensor working(int unit) const;
 
  private:
   struct Entry {
-    Buffer master;
-    std::vector<Buffer> moments;
+    bool has_master = false;  // of its own
+    Buffer memory;            // master, if any, and moments, kStateAlignment apart
+    DiskRegion region;        // the same on disk
   };
+  struct WorkingSet {
+    Buffer memory;
+    int unit = -1;
+    Event read;
+  };
+  static constexpr int64_t kStateAlignment = DiskTier::kDiskBlock;
   static size_t index(int i) { return static_cast<size_t>(i); }
+  bool on_disk(int unit) const { return placements_[index(unit)].optimizer.on_disk(); }
+  int64_t array_bytes(int unit) const;
+  int64_t state_bytes(int unit) const;
+  // Array 0 is the master where the unit has one of its own.
+  Tensor array(int unit, int i) const;
+  int find(int unit) const;
 
   const std::vector<UnitSpec>& units_;
   const PartitionTable& table_;
   std::vector<Placements> placements_;
   ParamStore& params_;
   StoreContext context_;
+  int moments_;
   std::vector<Entry> entries_;
+  std::array<WorkingSet, 2> working_;
+  int next_working_ = 0;
 };
 
 }  // namespace athanor

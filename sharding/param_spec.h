@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,13 @@ struct ChainPosition {
   int use = 0;
 };
 
+// Where a file holds elements of a parameter just as they are needed in memory.
+struct FileExtent {
+  std::string path;    // empty in a plan
+  int64_t offset = 0;  // bytes from the start of the file, any alignment
+  int64_t bytes = 0;
+};
+
 // Reads initial values. Implementations read files by ranges or draw random numbers.
 class ParamSource {
  public:
@@ -46,6 +54,12 @@ class ParamSource {
   // Elements [begin, begin + count) of a parameter, row-major, as dtype (f32|bf16), into dst.
   virtual void read(const ParamSpec& param, int64_t begin, int64_t count, DType dtype,
                     void* dst) = 0;
+  // The same range, where it lies in a file that needs no cast and stays as it is during the run.
+  virtual std::optional<FileExtent> extent(const ParamSpec& param, int64_t begin, int64_t count,
+                                           DType dtype) {
+    (void)param, (void)begin, (void)count, (void)dtype;
+    return std::nullopt;
+  }
 };
 
 }  // namespace athanor

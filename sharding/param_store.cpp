@@ -54,26 +54,32 @@ ParamStore::ParamStore(const std::vector<UnitSpec>& units, const PartitionTable&
       frozen_gathers_(units.size(), 0),
       trainable_gathers_(units.size(), 0) {
   const int world = table.world_size();
+  const int64_t size = dtype_size(dtype);
   int64_t slot_frozen = 0;
   int64_t slot_trainable = 0;
+  int64_t staging = 0;
   for (int unit = 0; unit < table.num_units(); ++unit) {
     const UnitPartition& partition = table.unit(unit);
     Resident& resident = resident_[index(unit)];
-    if (sharded(unit)) {
-      resident.frozen = Buffer(context.device, partition.frozen_shard_bytes);
-      resident.trainable =
-          Buffer(context.device, partition.trainable_shard_elements * dtype_size(dtype));
-      slot_frozen = std::max(slot_frozen, world * partition.frozen_shard_bytes);
-      slot_trainable = std::max(slot_trainable, world * partition.trainable_shard_elements);
-    } else {
+    const int64_t whole = world * partition.trainable_shard_elements;
+    if (!slotted(unit)) {
       plan_resident(unit, resident);
-      resident.trainable =
-          Buffer(context.device, world * partition.trainable_shard_elements * dtype_size(dtype));
+      resident.trainable = Buffer(context.device, whole * size);
+      continue;
+    }
+    plan_slotted(unit, resident);
+    slot_frozen = std::max(slot_frozen, world * partition.frozen_shard_bytes);
+    slot_trainable = std::max(slot_trainable, whole);
+    if (on_disk(unit)) {
+      staging = std::max(staging, sharded(unit) ? partition.trainable_shard_elements : whole);
     }
   }
   for (size_t slot = 0; slot < kSlots && slot_frozen + slot_trainable > 0; ++slot) {
     slot_frozen_[slot] = Buffer(context.device, slot_frozen);
-    slot_trainable_[slot] = Buffer(context.device, slot_trainable * dtype_size(dtype));
+    slot_trainable_[slot] = Buffer(context.device, slot_trainable * size);
+  }
+  for (size_t i = 0; i < staging_.size() && staging > 0; ++i) {
+    staging_[i] = Buffer(context.device, staging * size);
   }
 }
 
@@ -90,76 +96,22 @@ void ParamStore::plan_resident(int unit, Resident& resident) {
   resident.frozen = Buffer(context_.device, bytes);
 }
 
-void ParamStore::load(ParamSource* source) {
-  int64_t largest = 0;
-  for (int unit = 0; unit < table_.num_units(); ++unit) {
-    for (size_t i = 0; i < units_[index(unit)].params.size() && !sharded(unit); ++i) {
-      if (resident_[index(unit)].prepared[i]) {
-        largest = std::max(largest, units_[index(unit)].params[i].shape.numel());
-      }
-    }
-  }
-  Buffer staging;
-  if (largest > 0) staging = Buffer(context_.device, largest * dtype_size(dtype_));
-  for (int unit = 0; unit < table_.num_units(); ++unit) {
-    load_frozen(source, unit, staging);
-    load_trainable(source, unit);
-  }
-  context_.compute.synchronize();
-}
-
-void ParamStore::load_frozen(ParamSource* source, int unit, const Buffer& staging) {
-  const UnitSpec& spec = units_[index(unit)];
-  Resident& resident = resident_[index(unit)];
-  const Range kept =
-      table_.frozen_range(unit, table_.world_size() == 1 ? 0 : context_.communicator.rank());
-  for (size_t i = 0; i < spec.params.size(); ++i) {
-    const ParamSpec* param = &spec.params[i];
-    if (param->trainable) continue;
-    const DType dtype = dtype_;
-    const auto read = [&](int64_t begin, int64_t count, void* dst) {
-      context_.compute.submit(Cost{"load", 0, 0, count * dtype_size(dtype)}, [=](ExecContext&) {
-        source->read(*param, begin, count, dtype, dst);
-      });
-    };
-    if (sharded(unit)) {
-      const ParamPlace& place = table_.unit(unit).params[i];
-      const int64_t size = dtype_size(dtype_);
-      const int64_t begin = std::max(kept.begin, place.offset);
-      const int64_t end = std::min(kept.end, place.offset + place.numel * size);
-      if (begin < end) {
-        read((begin - place.offset) / size, (end - begin) / size,
-             resident.frozen.data() + (begin - kept.begin));
-      }
-    } else if (resident.prepared[i]) {
-      read(0, param->shape.numel(), staging.data());
-      const int64_t bytes = prepared_weight_bytes(dtype_, param->shape[0], param->shape[1]);
-      prepare_weight(resident.frozen.view(DType::kU8, {bytes}, resident.offset[i]),
-                     staging.view(dtype_, param->shape), context_.compute);
-    } else {
-      read(0, param->shape.numel(), resident.frozen.data() + resident.offset[i]);
-    }
+void ParamStore::plan_slotted(int unit, Resident& resident) {
+  const UnitPartition& partition = table_.unit(unit);
+  if (on_disk(unit)) {
+    resident.disk_trainable =
+        context_.disk->reserve(stored_range(unit).size() * dtype_size(dtype_));
+  } else {
+    resident.frozen = Buffer(context_.device, partition.frozen_shard_bytes);
+    resident.trainable =
+        Buffer(context_.device, partition.trainable_shard_elements * dtype_size(dtype_));
   }
 }
 
-void ParamStore::load_trainable(ParamSource* source, int unit) {
-  const UnitSpec& spec = units_[index(unit)];
-  const Range kept = stored_range(unit);
-  const int64_t size = dtype_size(dtype_);
-  for (size_t i = 0; i < spec.params.size(); ++i) {
-    const ParamSpec* param = &spec.params[i];
-    if (!param->trainable) continue;
-    const ParamPlace& place = table_.unit(unit).params[i];
-    const int64_t begin = std::max(kept.begin, place.offset);
-    const int64_t end = std::min(kept.end, place.offset + place.numel);
-    if (begin >= end) continue;
-    std::byte* dst = resident_[index(unit)].trainable.data() + (begin - kept.begin) * size;
-    const int64_t first = begin - place.offset;
-    const int64_t count = end - begin;
-    const DType dtype = dtype_;
-    context_.compute.submit(Cost{"load", 0, 0, count * size},
-                            [=](ExecContext&) { source->read(*param, first, count, dtype, dst); });
-  }
+// Bytes of the frozen part that this rank stores where the unit is slotted.
+Range ParamStore::stored_frozen(int unit) const {
+  if (sharded(unit)) return table_.frozen_range(unit, context_.communicator.rank());
+  return {0, table_.unit(unit).frozen_bytes};
 }
 
 Range ParamStore::stored_range(int unit) const {
@@ -168,8 +120,9 @@ Range ParamStore::stored_range(int unit) const {
 }
 
 Tensor ParamStore::stored_trainable(int unit) const {
-  const Resident& resident = resident_[index(unit)];
-  return resident.trainable.view(dtype_, {stored_range(unit).size()});
+  const Buffer& memory =
+      on_disk(unit) ? staging_[current_staging_] : resident_[index(unit)].trainable;
+  return memory.view(dtype_, {stored_range(unit).size()});
 }
 
 Tensor ParamStore::stored_trainable(int unit, Range range) const {
@@ -177,16 +130,29 @@ Tensor ParamStore::stored_trainable(int unit, Range range) const {
   return stored_trainable(unit).rows(range.begin - kept.begin, range.size());
 }
 
+void ParamStore::begin_update(int unit) {
+  if (!on_disk(unit)) return;
+  current_staging_ = 1 - current_staging_;
+  context_.compute.wait(staging_free_[current_staging_]);
+}
+
 void ParamStore::publish(int unit, bool gather_updated) {
   Resident& resident = resident_[index(unit)];
+  const Buffer& memory = on_disk(unit) ? staging_[current_staging_] : resident.trainable;
+  Event complete = context_.compute.record();
   ++resident.version;
-  if (!gather_updated || sharded(unit)) return;
-  const int64_t block = table_.unit(unit).trainable_shard_elements * dtype_size(dtype_);
-  context_.communication.wait(context_.compute.record());
-  context_.communicator.all_gather(resident.trainable.data(),
-                                   resident.trainable.data() + context_.communicator.rank() * block,
-                                   block, context_.communication);
-  resident.updated = context_.communication.record();
+  if (gather_updated && !sharded(unit)) {
+    const int64_t block = table_.unit(unit).trainable_shard_elements * dtype_size(dtype_);
+    context_.communication.wait(complete);
+    context_.communicator.all_gather(memory.data(),
+                                     memory.data() + context_.communicator.rank() * block, block,
+                                     context_.communication);
+    resident.updated = complete = context_.communication.record();
+  }
+  if (!on_disk(unit)) return;
+  context_.disk->stream().wait(complete);
+  context_.disk->write(memory.data(), resident.disk_trainable, 0, resident.disk_trainable.bytes);
+  staging_free_[current_staging_] = context_.disk->stream().record();
 }
 
 int ParamStore::find_slot(int unit) {
@@ -206,40 +172,75 @@ int ParamStore::gather(int unit) {
   const int chosen = find_slot(unit);
   if (chosen < 0) return chosen;
   Slot& slot = slots_[index(chosen)];
-  Resident& resident = resident_[index(unit)];
-  const UnitPartition& partition = table_.unit(unit);
   const bool need_frozen = slot.frozen_unit != unit;
-  const bool need_trainable = partition.trainable_elements > 0 &&
-                              (slot.trainable_unit != unit || slot.version != resident.version);
+  const bool need_trainable =
+      table_.unit(unit).trainable_elements > 0 &&
+      (slot.trainable_unit != unit || slot.version != resident_[index(unit)].version);
   if (!need_frozen && !need_trainable) return chosen;
+  // Before the slot is written: its last lease is over, and so is what was on its way into it.
   context_.communication.wait(slot.released);
-  if (need_frozen) {
-    // A unit without frozen bytes is remembered here all the same.
-    slot.frozen_unit = unit;
-    if (partition.frozen_shard_bytes > 0) ++frozen_gathers_[index(unit)];
-    context_.communicator.all_gather(slot_frozen_[index(chosen)].data(), resident.frozen.data(),
-                                     partition.frozen_shard_bytes, context_.communication);
-    slot.trainable_unit = -1;
+  if (on_disk(unit)) {
+    context_.disk->stream().wait(slot.released);
+    context_.disk->stream().wait(slot.gathered);
   }
-  if (need_trainable) {
-    context_.communication.wait(context_.compute.record());  // the update of the shard
-    ++trainable_gathers_[index(unit)];
-    context_.communicator.all_gather(
-        slot_trainable_[index(chosen)].data(), resident.trainable.data(),
-        partition.trainable_shard_elements * dtype_size(dtype_), context_.communication);
-    slot.trainable_unit = unit;
-    slot.version = resident.version;
-  }
-  slot.gathered = context_.communication.record();
+  if (need_frozen) gather_frozen(unit, chosen);
+  if (need_trainable) gather_trainable(unit, chosen);
+  slot.gathered =
+      sharded(unit) ? context_.communication.record() : context_.disk->stream().record();
   return chosen;
 }
 
+void ParamStore::gather_frozen(int unit, int chosen) {
+  Slot& slot = slots_[index(chosen)];
+  const Resident& resident = resident_[index(unit)];
+  const int64_t shard = table_.unit(unit).frozen_shard_bytes;
+  slot.frozen_unit = unit;  // also of a unit without frozen bytes
+  slot.trainable_unit = -1;
+  if (shard == 0) return;
+  ++frozen_gathers_[index(unit)];
+  std::byte* whole = slot_frozen_[index(chosen)].data();
+  const std::byte* own = resident.frozen.data();
+  if (on_disk(unit)) {
+    std::byte* landing = sharded(unit) ? whole + context_.communicator.rank() * shard : whole;
+    for (const InPlace& part : resident.in_place) {
+      context_.disk->read_in_place(landing + part.offset, part.extent);
+    }
+    context_.disk->read(landing, resident.disk_frozen, 0, resident.disk_frozen.bytes);
+    context_.communication.wait(context_.disk->stream().record());
+    own = landing;
+  }
+  if (sharded(unit)) {
+    context_.communicator.all_gather(whole, own, shard, context_.communication);
+  }
+}
+
+void ParamStore::gather_trainable(int unit, int chosen) {
+  Slot& slot = slots_[index(chosen)];
+  const Resident& resident = resident_[index(unit)];
+  const int64_t shard = table_.unit(unit).trainable_shard_elements * dtype_size(dtype_);
+  slot.trainable_unit = unit;
+  slot.version = resident.version;
+  ++trainable_gathers_[index(unit)];
+  std::byte* whole = slot_trainable_[index(chosen)].data();
+  const std::byte* own = resident.trainable.data();
+  context_.communication.wait(context_.compute.record());  // the update of the shard
+  if (on_disk(unit)) {
+    std::byte* landing = sharded(unit) ? whole + context_.communicator.rank() * shard : whole;
+    context_.disk->read(landing, resident.disk_trainable, 0, resident.disk_trainable.bytes);
+    context_.communication.wait(context_.disk->stream().record());
+    own = landing;
+  }
+  if (sharded(unit)) {
+    context_.communicator.all_gather(whole, own, shard, context_.communication);
+  }
+}
+
 void ParamStore::prefetch(int unit) {
-  if (sharded(unit)) gather(unit);
+  if (slotted(unit)) gather(unit);
 }
 
 Lease ParamStore::acquire(int unit) {
-  if (!sharded(unit)) {
+  if (!slotted(unit)) {
     context_.compute.wait(resident_[index(unit)].updated);
     return Lease(this, unit, -1);
   }

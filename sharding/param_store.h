@@ -1,10 +1,11 @@
 // ParamStore: where parameters are, and how a unit gets them for a visit.
 //
-// A replicated unit is resident: frozen matrices in prepared form only, everything else plain. A
-// sharded unit keeps this rank's shard and is gathered into one of two slots; a slot remembers
-// which unit it holds, so that frozen bytes still there are not gathered again, and trained ones
-// only after they changed. prefetch() starts the gather of the next unit while the present one
-// computes.
+// A replicated unit in memory is resident: frozen matrices in prepared form only, everything else
+// plain. A sharded unit keeps this rank's shard, a unit on disk its region there (or, frozen and
+// stored as needed, nothing but its place in the model's files); both are gathered into one of two
+// slots. A slot remembers which unit it holds, so that frozen bytes still there are not gathered
+// again, and trained ones only after they changed. prefetch() starts the gather of the next unit
+// while the present one computes.
 #pragma once
 
 #include <array>
@@ -17,6 +18,7 @@
 #include "sharding/comm/communicator.h"
 #include "sharding/param_spec.h"
 #include "sharding/partition_table.h"
+#include "sharding/tier/disk_tier.h"
 #include "sharding/zero_policy.h"
 
 namespace athanor {
@@ -29,6 +31,8 @@ struct StoreContext {
   Stream& compute;
   Stream& communication;
   Communicator& communicator;
+  Stream* storage = nullptr;  // transfers from and to disk; needed where a placement says disk
+  DiskTier* disk = nullptr;   // on that stream
 };
 
 // Read access to one unit's parameters until it is destroyed.
@@ -61,14 +65,20 @@ class ParamStore {
   ParamStore(const std::vector<UnitSpec>& units, const PartitionTable& table,
              const std::vector<Placements>& placements, DType dtype, const StoreContext& context);
 
-  // Reads what this rank keeps, and nothing else.
+  // Decides which frozen units are read from the model's own files and reserves regions for the
+  // others. Without a source, in a plan, `assume_in_place` says it.
+  void place_on_disk(ParamSource* source, bool assume_in_place);
+  // Reads what this rank keeps, and nothing else. The disk is open.
   void load(ParamSource* source);
 
   void prefetch(int unit);
   Lease acquire(int unit);
 
+  // Before an update of a unit on disk: takes the memory in which its new values are made.
+  void begin_update(int unit);
   // The range of the trainable part that this rank stores, in elements, and its memory in working
-  // dtype: the whole (padded) part of a replicated unit, the shard of a sharded one.
+  // dtype: the whole (padded) part of a replicated unit, the shard of a sharded one. On disk: the
+  // memory that begin_update took, for writing only.
   Range stored_range(int unit) const;
   Tensor stored_trainable(int unit) const;
   // The part of it that `range` (absolute elements) covers.
@@ -80,6 +90,9 @@ class ParamStore {
   void publish(int unit, bool gather_updated);
 
   bool sharded(int unit) const { return placements_[index(unit)].parameters.sharded(); }
+  bool on_disk(int unit) const { return placements_[index(unit)].parameters.on_disk(); }
+  // Comes and goes through a slot.
+  bool slotted(int unit) const { return sharded(unit) || on_disk(unit); }
   DType dtype() const { return dtype_; }
   // Gathers so far of frozen and of trainable parts.
   const std::vector<int64_t>& frozen_gathers() const { return frozen_gathers_; }
@@ -87,10 +100,17 @@ class ParamStore {
 
  private:
   friend class Lease;
+  struct InPlace {
+    int64_t offset = 0;  // in the stored frozen bytes
+    FileExtent extent;
+  };
   struct Resident {
-    Buffer frozen;                // replicated: stored forms; sharded: shard bytes
-    Buffer trainable;             // replicated: padded part; sharded: shard
-    std::vector<int64_t> offset;  // replicated: bytes of each frozen parameter's stored form
+    Buffer frozen;           // replicated: stored forms; sharded: shard bytes
+    Buffer trainable;        // replicated: padded part; sharded: shard
+    DiskRegion disk_frozen;  // on disk, the same
+    DiskRegion disk_trainable;
+    std::vector<InPlace> in_place;  // instead of disk_frozen
+    std::vector<int64_t> offset;    // replicated: bytes of each frozen parameter's stored form
     std::vector<bool> prepared;
     uint64_t version = 0;  // of the trainable part
     Event updated;         // communication that publishes it
@@ -107,7 +127,15 @@ class ParamStore {
 
   static size_t index(int unit) { return static_cast<size_t>(unit); }
   void plan_resident(int unit, Resident& resident);
-  void load_frozen(ParamSource* source, int unit, const Buffer& staging);
+  void plan_slotted(int unit, Resident& resident);
+  Range stored_frozen(int unit) const;
+  std::vector<InPlace> find_in_place(ParamSource* source, int unit) const;
+  void read(ParamSource* source, const ParamSpec* param, int64_t begin, int64_t count, void* dst);
+  void write_loaded(const std::byte* from, const DiskRegion& to);
+  void gather_frozen(int unit, int slot);
+  void gather_trainable(int unit, int slot);
+  void load_slotted(ParamSource* source, int unit);
+  void load_resident(ParamSource* source, int unit, const Buffer& staging);
   void load_trainable(ParamSource* source, int unit);
   int find_slot(int unit);
   int gather(int unit);
@@ -123,6 +151,9 @@ class ParamStore {
   std::array<Slot, kSlots> slots_;
   std::array<Buffer, kSlots> slot_frozen_;
   std::array<Buffer, kSlots> slot_trainable_;
+  std::array<Buffer, 2> staging_;  // updated values on their way to disk
+  std::array<Event, 2> staging_free_;
+  size_t current_staging_ = 0;
   uint64_t clock_ = 0;
   std::vector<int64_t> frozen_gathers_;
   std::vector<int64_t> trainable_gathers_;

@@ -22,6 +22,11 @@ int LanePlan::present_ranks() const {
   return (present_lanes() + lanes_per_rank() - 1) / lanes_per_rank();
 }
 
+int LanePlan::present_ranks(int64_t index) const {
+  const auto lanes_with = static_cast<int>((micro_batches - index + per_lane() - 1) / per_lane());
+  return (lanes_with + lanes_per_rank() - 1) / lanes_per_rank();
+}
+
 int LanePlan::lane_buffers() const {
   return std::bit_width(static_cast<unsigned>(lanes_per_rank()));
 }
@@ -34,7 +39,12 @@ class Builder {
       : input_(input), head_(static_cast<int>(input.chain.size()) - 1) {
     ATHANOR_CHECK(head_ >= 1, "a chain has an embedding and a head");
     ATHANOR_CHECK(input.lanes.micro_batches >= 1, "a step without micro-batches");
-    ATHANOR_CHECK(input.reduce == ReduceMode::kStep, "reduce: micro_step is not built yet");
+    const int64_t per_lane = input.lanes.per_lane();
+    const int64_t slots = input.lanes.slots();
+    for (int64_t i = 0; i < slots; ++i) {
+      const int64_t lanes = input.lanes.lanes_per_rank();
+      order_.push_back(each_micro_step() ? i % lanes * per_lane + i / lanes : i);
+    }
   }
 
   void add(int position, int64_t slot, Pass pass) {
@@ -58,7 +68,7 @@ class Builder {
   }
 
   void batch_major() {
-    for (int64_t slot = 0; slot < input_.lanes.slots(); ++slot) {
+    for (const int64_t slot : order_) {
       for (int position = 0; position < head_; ++position) add(position, slot, Pass::kForward);
       add(head_, slot, Pass::kLoss);
       for (int position = head_ - 1; position >= input_.first_backward; --position) {
@@ -68,13 +78,12 @@ class Builder {
   }
 
   void layer_major() {
-    const int64_t slots = input_.lanes.slots();
     for (int position = 0; position < head_; ++position) {
-      for (int64_t slot = 0; slot < slots; ++slot) add(position, slot, Pass::kForward);
+      for (const int64_t slot : order_) add(position, slot, Pass::kForward);
     }
-    for (int64_t slot = 0; slot < slots; ++slot) add(head_, slot, Pass::kLoss);
+    for (const int64_t slot : order_) add(head_, slot, Pass::kLoss);
     for (int position = head_ - 1; position >= input_.first_backward; --position) {
-      for (int64_t slot = 0; slot < slots; ++slot) backward(position, slot);
+      for (const int64_t slot : order_) backward(position, slot);
     }
   }
 
@@ -98,26 +107,47 @@ class Builder {
     }
   }
 
-  // Contributions to a gradient come from loss and backward visits, by slot in ascending order.
+  bool each_micro_step() const { return input_.reduce == ReduceMode::kMicroStep; }
+
+  // Contributions to a gradient come from loss and backward visits, in the order of the slots.
   void mark_lanes() {
-    const int64_t per_lane = input_.lanes.per_lane();
-    const int64_t slots = input_.lanes.slots();
     for (Visit& visit : visits_) {
       const bool trains = visit.pass == Pass::kLoss || visit.pass == Pass::kBackward;
       const bool no_backward = visit.position < input_.first_backward;
       visit.input_dies =
           visit.pass == Pass::kEvaluate || trains || (visit.pass == Pass::kForward && no_backward);
       if (!trains) continue;
-      visit.reduce = visit.slot == slots - 1;
-      if (visit.micro_batch == kAbsent) continue;
-      visit.lane_begins = visit.slot % per_lane == 0;
-      const bool last_of_lane = visit.slot % per_lane == per_lane - 1;
-      visit.lane_ends = last_of_lane || visit.micro_batch == input_.lanes.micro_batches - 1;
+      if (each_micro_step()) {
+        mark_micro_step(visit);
+      } else {
+        mark_step(visit);
+      }
     }
+  }
+
+  void mark_step(Visit& visit) const {
+    const int64_t per_lane = input_.lanes.per_lane();
+    visit.reduce = visit.slot == order_.back();
+    visit.present_ranks = input_.lanes.present_ranks();
+    if (visit.micro_batch == kAbsent) return;
+    visit.lane_begins = visit.slot % per_lane == 0;
+    const bool last_of_lane = visit.slot % per_lane == per_lane - 1;
+    visit.lane_ends = last_of_lane || visit.micro_batch == input_.lanes.micro_batches - 1;
+  }
+
+  // Every micro-batch is a lane of its own; the reduction comes after those of all lanes.
+  void mark_micro_step(Visit& visit) const {
+    const int64_t per_lane = input_.lanes.per_lane();
+    const int64_t index = visit.slot % per_lane;
+    visit.reduce = visit.slot / per_lane == input_.lanes.lanes_per_rank() - 1;
+    visit.reduced_before = index > 0;
+    visit.present_ranks = input_.lanes.present_ranks(index);
+    visit.lane_begins = visit.lane_ends = visit.micro_batch != kAbsent;
   }
 
   const ScheduleInput& input_;
   int head_;
+  std::vector<int64_t> order_;  // of slots
   std::vector<Visit> visits_;
 };
 

@@ -14,6 +14,8 @@ namespace athanor {
 
 enum class Pass { kForward, kLoss, kRecompute, kBackward, kEvaluate };
 enum class ScheduleOrder { kBatchMajor, kLayerMajor };
+// kStep: lanes sum their micro-batches, then combine once a step. kMicroStep: the lanes' i-th
+// micro-batches combine, and the results add over i; no lane's sum is ever held.
 enum class ReduceMode { kStep, kMicroStep };
 
 inline constexpr int kAbsent = -1;
@@ -26,12 +28,14 @@ struct Visit {
   int32_t micro_batch = kAbsent;  // global index within the step
   int32_t lane = 0;               // global
   Pass pass = Pass::kForward;
-  bool lease_begins = false;  // the previous visit is of another unit
-  bool lease_ends = false;    // the next visit is of another unit
-  bool lane_begins = false;   // first contribution of this lane to (unit, use)
-  bool lane_ends = false;     // last contribution of this lane to (unit, use)
-  bool reduce = false;        // last visit of (unit, use) that makes a gradient
-  bool input_dies = false;    // the input of this position is not read again for this slot
+  bool lease_begins = false;    // the previous visit is of another unit
+  bool lease_ends = false;      // the next visit is of another unit
+  bool lane_begins = false;     // first contribution of this lane to (unit, use)
+  bool lane_ends = false;       // last contribution of this lane to (unit, use)
+  bool reduce = false;          // the visit after which ranks combine the gradient of (unit, use)
+  bool reduced_before = false;  // a reduction of (unit, use) in this step came before
+  int32_t present_ranks = 0;    // of a reduction: ranks that contribute, the first ones
+  bool input_dies = false;      // the input of this position is not read again for this slot
 };
 
 // How the micro-batches of a step are spread: M micro-batches form `lanes` contiguous lanes of
@@ -44,11 +48,14 @@ struct LanePlan {
   int64_t per_lane() const { return (micro_batches + lanes - 1) / lanes; }
   int lanes_per_rank() const { return (lanes + world_size - 1) / world_size; }
   int64_t slots() const { return per_lane() * lanes_per_rank(); }  // of each rank
-  // Global index of a rank's slot, or kAbsent.
+  // Global index of a rank's slot, or kAbsent. Slots count lane by lane, whatever the order in
+  // which a schedule visits them.
   int64_t micro_batch(int rank, int64_t slot) const;
   // Lanes that have a micro-batch are the first ones; so are ranks that have one.
   int present_lanes() const;
   int present_ranks() const;
+  // The same for the micro-batches that are number `index` of their lanes.
+  int present_ranks(int64_t index) const;
   // Buffers a rank needs to combine its lanes along the pairwise tree.
   int lane_buffers() const;
 };

@@ -14,6 +14,7 @@ struct Placement {
   Layout layout = Layout::kReplicated;
   Tier tier = Tier::kDevice;
   bool sharded() const { return layout == Layout::kSharded; }
+  bool on_disk() const { return tier == Tier::kDisk; }
 };
 
 // Where the four states of a unit live.
@@ -24,9 +25,17 @@ struct Placements {
   Placement boundaries;  // inputs of blocks kept for the backward pass
 };
 
-// `unit_parameters`: elements of the unit; below `persist_below` its parameters stay replicated.
+// Which states lie on disk.
+struct DiskPlacement {
+  bool parameters = false;
+  bool optimizer = false;
+  bool boundaries = false;
+};
+
+// `unit_parameters`: elements of the unit; below `persist_below` its parameters stay replicated,
+// in memory.
 // One rank has nothing to shard: every stage is then the same, without slots and copies.
 Placements zero_placements(int stage, int world_size, int64_t unit_parameters,
-                           int64_t persist_below);
+                           int64_t persist_below, const DiskPlacement& disk = {});
 
 }  // namespace athanor

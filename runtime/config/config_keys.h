@@ -146,6 +146,7 @@ void describe_placement(Visitor& v, Config& c) {
   v.choice("zero.offload_param", c.zero.offload_param, choices(kOffloads));
   v.choice("zero.offload_gradients", c.zero.offload_gradients, choices(kGradientOffloads));
   v.choice("zero.offload_optimizer", c.zero.offload_optimizer, choices(kOffloads));
+  v.choice("zero.offload_activations", c.zero.offload_activations, choices(kOffloads));
   v.text("zero.nvme_path", c.zero.nvme_path);
   v.choice("zero.schedule", c.zero.schedule, choices(kSchedules));
   v.integer("zero.persist_below", c.zero.persist_below, kFromZero);

@@ -56,7 +56,8 @@ void check_rest(const RunConfig& config, Problems& problems) {
     problems.add("mask_history", "true", "false, or train_on_prompt: false");
   }
   const bool nvme = config.zero.offload_param == OffloadOption::kNvme ||
-                    config.zero.offload_optimizer == OffloadOption::kNvme;
+                    config.zero.offload_optimizer == OffloadOption::kNvme ||
+                    config.zero.offload_activations == OffloadOption::kNvme;
   if (nvme && config.zero.nvme_path.empty()) {
     problems.add("zero.nvme_path", "nothing", "a folder, because of offload to nvme");
   }
@@ -92,19 +93,8 @@ void refuse_unimplemented(const RunConfig& config) {
     std::string value;
     const char* instead;
   };
-  const ZeroConfig& zero = config.zero;
   const Row rows[] = {
       {config.device == DeviceOption::kCuda, "device", "cuda", "cpu or auto"},
-      {zero.offload_param != OffloadOption::kNone, "zero.offload_param",
-       name_of(zero.offload_param, kOffloads), "none"},
-      {zero.offload_gradients != OffloadOption::kNone, "zero.offload_gradients",
-       name_of(zero.offload_gradients, kGradientOffloads), "none"},
-      {zero.offload_optimizer != OffloadOption::kNone, "zero.offload_optimizer",
-       name_of(zero.offload_optimizer, kOffloads), "none"},
-      {config.numerics.reduce != ReduceOption::kStep, "numerics.reduce",
-       name_of(config.numerics.reduce, kReduces), "step"},
-      {config.gradient_checkpointing == CheckpointingOption::kSelective, "gradient_checkpointing",
-       "selective", "none or full"},
       {config.optim != OptimizerOption::kAdamW && config.optim != OptimizerOption::kSgd, "optim",
        name_of(config.optim, kOptimizers), "adamw or sgd"},
       {config.use_rslora, "use_rslora", "true", "false"},

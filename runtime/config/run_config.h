@@ -29,6 +29,7 @@ struct ZeroConfig {
   OffloadOption offload_param = OffloadOption::kNone;
   OffloadOption offload_gradients = OffloadOption::kNone;
   OffloadOption offload_optimizer = OffloadOption::kNone;
+  OffloadOption offload_activations = OffloadOption::kNone;
   std::string nvme_path;
   ScheduleOption schedule = ScheduleOption::kAuto;
   int64_t persist_below = 0;  // elements

@@ -100,6 +100,16 @@ void ModelParamSource::read(const ParamSpec& param, int64_t begin, int64_t count
   }
 }
 
+std::optional<FileExtent> ModelParamSource::extent(const ParamSpec& param, int64_t begin,
+                                                   int64_t count, DType dtype) {
+  if (origins_.base == nullptr || parse_peft_tensor_name(param.name)) return std::nullopt;
+  const TensorLocation found = origins_.base->get(param.name);
+  if (found.entry->dtype != dtype) return std::nullopt;
+  const int64_t size = dtype_size(dtype);
+  return FileExtent{found.file->path().string(), found.entry->file_offset + begin * size,
+                    count * size};
+}
+
 void ModelParamSource::check(const std::vector<UnitSpec>& units) const {
   std::set<std::string> wanted;
   for (const UnitSpec& unit : units) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "runtime/io/model_files.h"
 #include "runtime/io/safetensors.h"
@@ -23,6 +24,8 @@ class ModelParamSource final : public ParamSource {
  public:
   explicit ModelParamSource(const ParamOrigins& origins) : origins_(origins) {}
   void read(const ParamSpec& param, int64_t begin, int64_t count, DType dtype, void* dst) override;
+  std::optional<FileExtent> extent(const ParamSpec& param, int64_t begin, int64_t count,
+                                   DType dtype) override;
 
   // Every parameter that must come from a file is there with the right shape; Error(kBadInput)
   // names tensor, found and needed. Adapter tensors that no parameter wants are errors, too.

@@ -16,7 +16,7 @@ BlockActivations BlockActivations::narrowed(int64_t tokens) const {
   BlockActivations view = *this;
   for (Tensor* tensor : {&view.norm1, &view.norm2, &view.rstd1, &view.rstd2, &view.q, &view.k,
                          &view.v, &view.o, &view.mid, &view.gate, &view.up, &view.act}) {
-    *tensor = tensor->rows(0, tokens);
+    if (tensor->defined()) *tensor = tensor->rows(0, tokens);
   }
   view.lse = Tensor(lse.raw(), DType::kF32, {lse.dim(0), tokens});
   for (Tensor& tensor : view.lora) {
@@ -34,10 +34,12 @@ Transformer::Transformer(const ModelSpec& spec, DType dtype, Tensor rope_table, 
       scalars_(scalars),
       stream_(stream) {}
 
-BlockActivations Transformer::take_activations(Arena& arena, int64_t tokens) const {
+BlockActivations Transformer::take_activations(Arena& arena, int64_t tokens,
+                                               Recomputation recompute) const {
   const TransformerConfig& c = spec_.config;
+  const bool keeps_all = recompute != Recomputation::kSelective;
   BlockActivations act;
-  act.norm1 = arena.take(dtype_, {tokens, c.hidden_size});
+  if (keeps_all) act.norm1 = arena.take(dtype_, {tokens, c.hidden_size});
   act.rstd1 = arena.take(DType::kF32, {tokens});
   act.q = arena.take(dtype_, {tokens, c.query_size()});
   act.k = arena.take(dtype_, {tokens, c.key_value_size()});
@@ -45,11 +47,11 @@ BlockActivations Transformer::take_activations(Arena& arena, int64_t tokens) con
   act.o = arena.take(dtype_, {tokens, c.query_size()});
   act.lse = arena.take(DType::kF32, {c.num_attention_heads, tokens});
   act.mid = arena.take(dtype_, {tokens, c.hidden_size});
-  act.norm2 = arena.take(dtype_, {tokens, c.hidden_size});
+  if (keeps_all) act.norm2 = arena.take(dtype_, {tokens, c.hidden_size});
   act.rstd2 = arena.take(DType::kF32, {tokens});
   act.gate = arena.take(dtype_, {tokens, c.intermediate_size});
   act.up = arena.take(dtype_, {tokens, c.intermediate_size});
-  act.act = arena.take(dtype_, {tokens, c.intermediate_size});
+  if (keeps_all) act.act = arena.take(dtype_, {tokens, c.intermediate_size});
   for (size_t i = 0; i < kNumModules; ++i) {
     const bool adapted =
         std::any_of(spec_.blocks.begin(), spec_.blocks.end(),
@@ -57,6 +59,15 @@ BlockActivations Transformer::take_activations(Arena& arena, int64_t tokens) con
     if (adapted) act.lora[i] = arena.take(dtype_, {tokens, spec_.lora->rank});
   }
   return act;
+}
+
+BlockActivations Transformer::with_scratch(const BlockActivations& act, int64_t tokens) {
+  const TransformerConfig& c = spec_.config;
+  BlockActivations all = act;
+  if (!all.norm1.defined()) all.norm1 = scratch_.take(dtype_, {tokens, c.hidden_size});
+  if (!all.norm2.defined()) all.norm2 = scratch_.take(dtype_, {tokens, c.hidden_size});
+  if (!all.act.defined()) all.act = scratch_.take(dtype_, {tokens, c.intermediate_size});
+  return all;
 }
 
 void Transformer::embed(Tensor x, const UnitView& unit, const MicroBatchView& batch) {
@@ -129,7 +140,9 @@ void Transformer::block_tail(Tensor x_out, ConstTensor x_in, int layer, const Un
 }
 
 void Transformer::block_forward(Tensor x_out, ConstTensor x_in, int layer, const UnitView& unit,
-                                BlockActivations& act, const MicroBatchView& batch) {
+                                BlockActivations& kept, const MicroBatchView& batch) {
+  ArenaScope scope(scratch_);
+  BlockActivations act = with_scratch(kept, batch.tokens);
   attention_inputs(layer, unit, act, x_in, batch);
   attention_forward(act.o, act.lse, act.q, act.k, act.v, batch.cu_seqlens, batch.cu_seqlens,
                     attention_shape(), batch.attention_pairs, stream_);

@@ -32,7 +32,12 @@ struct MicroBatchView {
   bool dropout = true;      // false where nothing is trained: evaluation, generation
 };
 
-// What a block keeps between its forward and backward pass.
+// What the backward pass computes again instead of keeping it: kSelective the norms' and the
+// activation function's outputs inside block_backward, kFull the whole block before it.
+enum class Recomputation { kNone, kSelective, kFull };
+
+// What a block keeps between its forward and backward pass. norm1, norm2 and act are undefined
+// where they are computed again.
 struct BlockActivations {
   Tensor norm1, norm2;                   // [N, C]
   Tensor rstd1, rstd2;                   // [N] f32
@@ -59,7 +64,8 @@ class Transformer {
               const StepScalars* scalars, Stream& stream);
 
   // Carves the activations of one block for up to `tokens` tokens.
-  BlockActivations take_activations(Arena& arena, int64_t tokens) const;
+  BlockActivations take_activations(Arena& arena, int64_t tokens,
+                                    Recomputation recompute = Recomputation::kNone) const;
 
   // x: [N, C]
   void embed(Tensor x, const UnitView& unit, const MicroBatchView& batch);
@@ -69,14 +75,14 @@ class Transformer {
   // the new keys and values are appended to it and the queries see all of it; batch.cu_seqlens is
   // then the queries' and cache_cu [2] i32 the keys'.
   void block_forward(Tensor x_out, ConstTensor x_in, int layer, const UnitView& unit,
-                     BlockActivations& act, const MicroBatchView& batch);
+                     BlockActivations& kept, const MicroBatchView& batch);
   void block_forward_cached(Tensor x_out, ConstTensor x_in, int layer, const UnitView& unit,
                             BlockActivations& act, const MicroBatchView& batch,
                             const KeyValueCache& cache, ConstTensor cache_cu);
   // d: [N, C], on entry the gradient of x_out, on return of x_in (undefined contents unless
   // `need_input_grad`). Activations are used up.
   void block_backward(Tensor d, ConstTensor x_in, int layer, const UnitView& unit,
-                      BlockActivations& act, const MicroBatchView& batch, bool need_input_grad);
+                      BlockActivations& kept, const MicroBatchView& batch, bool need_input_grad);
 
   // *loss_sum += sum of the cross-entropies of the micro-batch's targets. d: [N, C] receives the
   // gradient of loss * scalars->loss_scale with respect to x; undefined: loss only.
@@ -93,6 +99,8 @@ class Transformer {
     Module module;
     int layer;
   };
+  // Gives the undefined activations memory in the scratch arena, for one call.
+  BlockActivations with_scratch(const BlockActivations& act, int64_t tokens);
   void attention_inputs(int layer, const UnitView& unit, BlockActivations& act, ConstTensor x_in,
                         const MicroBatchView& batch);
   void block_tail(Tensor x_out, ConstTensor x_in, int layer, const UnitView& unit,

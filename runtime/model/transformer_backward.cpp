@@ -111,8 +111,21 @@ void Transformer::attention_backward_block(Tensor d, ConstTensor x_in, int layer
 }
 
 void Transformer::block_backward(Tensor d, ConstTensor x_in, int layer, const UnitView& unit,
-                                 BlockActivations& act, const MicroBatchView& batch,
+                                 BlockActivations& kept, const MicroBatchView& batch,
                                  bool need_input_grad) {
+  ArenaScope scope(scratch_);
+  BlockActivations act = with_scratch(kept, batch.tokens);
+  const BlockParams& params = spec_.blocks[static_cast<size_t>(layer)];
+  const double eps = spec_.config.rms_norm_eps;
+  // Before mlp_backward uses up gate and up. The same operations on the same values: same bits.
+  if (!kept.act.defined()) swiglu_forward(act.act, act.gate, act.up, stream_);
+  if (!kept.norm2.defined()) {
+    rms_norm_forward(act.norm2, act.rstd2, act.mid, unit.tensor(params.post_attention_norm), eps,
+                     stream_);
+  }
+  if (!kept.norm1.defined()) {
+    rms_norm_forward(act.norm1, act.rstd1, x_in, unit.tensor(params.input_norm), eps, stream_);
+  }
   mlp_backward(d, layer, unit, act, batch);
   attention_backward_block(d, x_in, layer, unit, act, batch, need_input_grad);
 }

@@ -29,6 +29,14 @@ void check_consistent(const std::string& file, const TransformerConfig& config) 
   checked_mul(config.intermediate_size, config.hidden_size, "intermediate_size x hidden_size");
 }
 
+// transformers 4 writes torch_dtype, transformers 5 dtype. Only a hint: the files decide.
+std::optional<DType> stored_dtype(const JsonReader& reader) {
+  const std::string name = reader.text("torch_dtype", reader.text("dtype", ""));
+  if (name == "float32") return DType::kF32;
+  if (name == "bfloat16") return DType::kBF16;
+  return std::nullopt;
+}
+
 }  // namespace
 
 TransformerConfig load_transformer_config(const std::filesystem::path& folder) {
@@ -51,6 +59,7 @@ TransformerConfig load_transformer_config(const std::filesystem::path& folder) {
     if (type != family.model_type) continue;
     TransformerConfig config = family.parse(reader);
     config.model_type = type;
+    config.stored_dtype = stored_dtype(reader);
     check_consistent(file, config);
     return config;
   }

@@ -3,8 +3,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "core/dtype.h"
 
 namespace athanor {
 
@@ -22,6 +25,7 @@ struct TransformerConfig {
   double rope_theta = 10000.0;
   double initializer_range = 0.02;  // of random weights
   bool tie_word_embeddings = false;
+  std::optional<DType> stored_dtype;  // what config.json says of the weights' dtype
 
   int64_t query_size() const { return num_attention_heads * head_dim; }
   int64_t key_value_size() const { return num_key_value_heads * head_dim; }

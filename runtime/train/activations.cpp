@@ -20,8 +20,11 @@ Tensor copy_in(Tensor target, const std::vector<int32_t>& values, Stream& stream
 }  // namespace
 
 Activations::Activations(const ActivationOptions& options, const Transformer& model,
-                         Allocator& device)
-    : options_(options) {
+                         Allocator& device, DiskTier* disk, Stream& compute)
+    : options_(options),
+      boundaries_({options.tokens, options.hidden_size, options.dtype, options.positions,
+                   options.layer_major ? options.slots : 1, options.boundaries_on_disk},
+                  device, disk, compute) {
   Arena measure;
   carve(measure, model);
   arena_ = Arena(device, measure.peak());
@@ -30,10 +33,7 @@ Activations::Activations(const ActivationOptions& options, const Transformer& mo
 
 void Activations::carve(Arena& arena, const Transformer& model) {
   const int64_t kept = options_.layer_major ? options_.slots : 1;
-  const Shape chain{options_.tokens, options_.hidden_size};
   slots_.clear();
-  inputs_.clear();
-  gradients_.clear();
   blocks_.clear();
   for (int64_t slot = 0; slot < options_.slots; ++slot) {
     Slot entry;
@@ -43,13 +43,10 @@ void Activations::carve(Arena& arena, const Transformer& model) {
     entry.cu_seqlens = arena.take(DType::kI32, {options_.tokens + 1});
     slots_.push_back(entry);
   }
-  for (int64_t i = 0; i < (options_.positions - 1) * kept; ++i) {
-    inputs_.push_back(arena.take(options_.dtype, chain));
-  }
-  for (int64_t i = 0; i < kept; ++i) gradients_.push_back(arena.take(options_.dtype, chain));
-  const int64_t sets = options_.recompute ? 1 : options_.blocks * kept;
+  const bool full = options_.recompute == Recomputation::kFull;
+  const int64_t sets = full ? 1 : options_.blocks * kept;
   for (int64_t i = 0; i < sets; ++i) {
-    blocks_.push_back(model.take_activations(arena, options_.tokens));
+    blocks_.push_back(model.take_activations(arena, options_.tokens, options_.recompute));
   }
 }
 
@@ -71,24 +68,10 @@ MicroBatchView Activations::batch(int64_t slot) const {
   return slots_[static_cast<size_t>(slot)].view;
 }
 
-size_t Activations::input_index(int64_t position, int64_t slot) const {
-  const int64_t kept = options_.layer_major ? options_.slots : 1;
-  return static_cast<size_t>((position - 1) * kept + (options_.layer_major ? slot : 0));
-}
-
-Tensor Activations::input(int64_t position, int64_t slot) const {
-  ATHANOR_CHECK(position >= 1, "the embedding has no input tensor");
-  return inputs_[input_index(position, slot)].rows(0, batch(slot).tokens);
-}
-
-Tensor Activations::gradient(int64_t slot) const {
-  const auto index = static_cast<size_t>(options_.layer_major ? slot : 0);
-  return gradients_[index].rows(0, batch(slot).tokens);
-}
-
 BlockActivations Activations::block(int64_t block, int64_t slot) const {
   const int64_t kept = options_.layer_major ? options_.slots : 1;
-  const int64_t index = options_.recompute ? 0 : block * kept + (options_.layer_major ? slot : 0);
+  const bool full = options_.recompute == Recomputation::kFull;
+  const int64_t index = full ? 0 : block * kept + (options_.layer_major ? slot : 0);
   return blocks_[static_cast<size_t>(index)].narrowed(batch(slot).tokens);
 }
 

@@ -1,8 +1,8 @@
 // Activations: every buffer between the parameters and the loss, reserved at capacity before the
 // first step. How many there are follows from the schedule:
-//   inputs of positions   one a position; layer-major keeps them for every micro-batch slot
-//   block activations     one set when blocks are recomputed, else one a block (and slot)
-//   gradient of the chain one; layer-major one a slot
+//   block activations     one set when blocks are fully recomputed, else one a block (and slot)
+//   micro-batches         one a slot
+// and the boundaries: inputs of positions and the gradient of the chain.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 
 #include "core/buffer.h"
 #include "runtime/model/transformer.h"
+#include "runtime/train/boundaries.h"
 #include "runtime/train/step_batch.h"
 
 namespace athanor {
@@ -22,20 +23,21 @@ struct ActivationOptions {
   int64_t hidden_size = 0;
   DType dtype = DType::kF32;
   bool layer_major = false;
-  bool recompute = false;
+  bool boundaries_on_disk = false;
+  Recomputation recompute = Recomputation::kNone;
 };
 
 class Activations {
  public:
-  Activations(const ActivationOptions& options, const Transformer& model, Allocator& device);
+  // `disk` may be null unless boundaries are on disk.
+  Activations(const ActivationOptions& options, const Transformer& model, Allocator& device,
+              DiskTier* disk, Stream& compute);
 
   // Copies a slot's micro-batch to the device; the host data must live until the stream has passed.
   void upload(int64_t slot, const HostMicroBatch& batch, int64_t micro_batch, Stream& stream);
   MicroBatchView batch(int64_t slot) const;
 
-  // [N, C] of the slot's micro-batch. position 0 has no input tensor: it reads ids.
-  Tensor input(int64_t position, int64_t slot) const;
-  Tensor gradient(int64_t slot) const;
+  Boundaries& boundaries() { return boundaries_; }
   BlockActivations block(int64_t block, int64_t slot) const;
 
  private:
@@ -43,14 +45,12 @@ class Activations {
     Tensor ids, positions, cu_seqlens, target_rows, targets;  // at capacity
     MicroBatchView view;
   };
-  size_t input_index(int64_t position, int64_t slot) const;
   void carve(Arena& arena, const Transformer& model);
 
   ActivationOptions options_;
+  Boundaries boundaries_;
   Arena arena_;
   std::vector<Slot> slots_;
-  std::vector<Tensor> inputs_;
-  std::vector<Tensor> gradients_;
   std::vector<BlockActivations> blocks_;
 };
 

@@ -29,9 +29,10 @@ struct DryRank {
       : memory(Tier::kDevice),
         pool_scratch(memory, options.threads * kThreadScratchBytes),
         communication_scratch(memory, kAlignment),
+        storage_scratch(memory, kAlignment),
         communicator(make_counting_communicator(rank, options.world_size, memory,
                                                 options.mpi_staging_bytes)),
-        trainer(run.spec, run.trainer, {memory, compute, communication, *communicator}),
+        trainer(run.spec, run.trainer, {memory, compute, communication, *communicator, &storage}),
         batch(full_step_batch(run, trainer.lane_plan(run.batch.micro_batches), rank)) {
     trainer.load(nullptr);
   }
@@ -39,6 +40,7 @@ struct DryRank {
   void step(int64_t index) {
     compute.clear();
     communication.clear();
+    storage.clear();
     communicator->clear_counts();
     trainer.train_step(batch, index, 0.0);
   }
@@ -46,8 +48,10 @@ struct DryRank {
   PlanAllocator memory;
   Buffer pool_scratch;
   Buffer communication_scratch;
+  Buffer storage_scratch;
   CountingStream compute;
   CountingStream communication;
+  CountingStream storage;
   std::unique_ptr<Communicator> communicator;
   Trainer trainer;
   StepBatch batch;
@@ -91,6 +95,7 @@ void fill_step(PlanResult& plan, DryRank& dry, const Machine& machine) {
   dry.step(1);
   plan.operations = dry.compute.sums();
   plan.collectives = dry.communicator->counts();
+  plan.copies = dry.storage.sums();
   plan.gathers_per_unit = count_gathers(dry, plan.run, before);
   plan.flops = dry.compute.total().flops;
   const double rate =
@@ -124,6 +129,18 @@ const char* order_name(ScheduleOrder order) {
   return order == ScheduleOrder::kLayerMajor ? "layer_major" : "batch_major";
 }
 
+const char* recomputation_name(Recomputation recompute) {
+  switch (recompute) {
+    case Recomputation::kNone:
+      return "none";
+    case Recomputation::kSelective:
+      return "selective";
+    case Recomputation::kFull:
+      return "full";
+  }
+  return "";
+}
+
 }  // namespace
 
 PlanResult make_plan(const RunConfig& config, const PlanOptions& options, const Machine& machine) {
@@ -133,7 +150,7 @@ PlanResult make_plan(const RunConfig& config, const PlanOptions& options, const 
   const int count = options.all_ranks ? options.world_size : 1;
   for (int rank = 0; rank < count; ++rank) {
     DryRank dry(plan.run, options, rank);
-    RankPlan memory{rank, 0, dry.memory.stats().current_bytes};
+    RankPlan memory{rank, 0, dry.memory.stats().current_bytes, dry.trainer.disk().reserved_bytes()};
     if (rank == 0) {
       fill_step(plan, dry, machine);
     } else {
@@ -166,7 +183,7 @@ std::string plan_json(const PlanResult& plan) {
           {{"device",
             {{"peak_bytes", rank.peak_bytes}, {"persistent_bytes", rank.persistent_bytes}}},
            {"host", {{"peak_bytes", 0}, {"persistent_bytes", 0}}},
-           {"disk", {{"peak_bytes", 0}, {"persistent_bytes", 0}}}}}});
+           {"disk", {{"peak_bytes", rank.disk_bytes}, {"persistent_bytes", rank.disk_bytes}}}}}});
   }
   nlohmann::ordered_json step;
   step["flops"] = plan.flops;
@@ -176,6 +193,9 @@ std::string plan_json(const PlanResult& plan) {
     step["collectives"][name] = {{"count", count.count}, {"bytes", count.bytes}};
   }
   step["copies"] = nlohmann::ordered_json::object();
+  for (const auto& [name, sum] : plan.copies) {
+    step["copies"][name] = {{"count", sum.count}, {"bytes", sum.bytes_read}};
+  }
   step["gathers_per_unit"] = nlohmann::ordered_json::object();
   for (const auto& [unit, count] : plan.gathers_per_unit) step["gathers_per_unit"][unit] = count;
   json["step"] = std::move(step);
@@ -193,7 +213,7 @@ std::string plan_table(const PlanResult& plan, const Machine& machine) {
   line("world", std::to_string(run.world_size) + " ranks, " + std::to_string(plan.ranks_per_host) +
                     " a host, ZeRO stage " + std::to_string(run.trainer.zero_stage) + ", " +
                     order_name(run.trainer.order) + ", recomputation " +
-                    (run.trainer.recompute ? "full" : "none"));
+                    recomputation_name(run.trainer.recompute));
   line("step", std::to_string(run.batch.rows_per_step) + " rows in " +
                    std::to_string(run.batch.micro_batches) + " micro-batches, " +
                    std::to_string(run.batch.lanes) + " lanes");
@@ -201,6 +221,9 @@ std::string plan_table(const PlanResult& plan, const Machine& machine) {
     line("rank " + std::to_string(rank.rank) + " device", gibibytes(rank.peak_bytes) + " peak, " +
                                                               gibibytes(rank.persistent_bytes) +
                                                               " between steps");
+    if (rank.disk_bytes > 0) {
+      line("rank " + std::to_string(rank.rank) + " disk", gibibytes(rank.disk_bytes));
+    }
   }
   line("budget of a host", gibibytes(plan.budget_bytes) + " on " + machine.name +
                                (plan.fits ? ": fits" : ": DOES NOT FIT"));
@@ -209,6 +232,10 @@ std::string plan_table(const PlanResult& plan, const Machine& machine) {
   for (const auto& [name, count] : plan.collectives) {
     line(name, std::to_string(count.count) + " a step, " +
                    human(static_cast<double>(count.bytes), "B") + " received");
+  }
+  for (const auto& [name, sum] : plan.copies) {
+    line(name,
+         std::to_string(sum.count) + " a step, " + human(static_cast<double>(sum.bytes_read), "B"));
   }
   line("communication", "at least " + human(plan.communication_seconds, "s"));
   line("floor of a step", human(plan.floor_seconds, "s"));

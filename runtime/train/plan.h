@@ -19,6 +19,7 @@ struct RankPlan {
   int rank = 0;
   int64_t peak_bytes = 0;        // device tier
   int64_t persistent_bytes = 0;  // what stays allocated between steps
+  int64_t disk_bytes = 0;        // of the file of the disk tier
 };
 
 struct PlanResult {
@@ -27,6 +28,7 @@ struct PlanResult {
   // Of the rank with the most work (rank 0).
   std::map<std::string, CostSum> operations;           // one step
   std::map<std::string, CollectiveCount> collectives;  // one step in steady state
+  std::map<std::string, CostSum> copies;               // from and to disk, the same
   std::vector<std::pair<std::string, int64_t>> gathers_per_unit;
   double flops = 0;
   double compute_seconds = 0;

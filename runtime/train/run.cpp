@@ -65,7 +65,7 @@ class Run {
         steps_(count_steps(run.config, run.batch, data.train)),
         lr_(lr_options(run.config, steps_.total)),
         trainer_(run.spec, run.trainer,
-                 {memory, device.compute, device.communication, communicator}) {}
+                 {memory, device.compute, device.communication, communicator, &device.storage}) {}
 
   RunOutcome go(const std::atomic<int>& stop) {
     load();
@@ -99,6 +99,7 @@ class Run {
     trainer_.load(&weights.source());
     start_ = Clock::now();
     if (!leads()) return;
+    log_tiers();
     std::error_code failed;
     std::filesystem::create_directories(config_.output_dir, failed);
     if (failed) {
@@ -109,6 +110,23 @@ class Run {
                  TrainerLog::Mode::kTruncate);
     write_file_atomic(std::filesystem::path(config_.output_dir) / "training_args.yaml",
                       to_yaml(config_));
+  }
+
+  void log_tiers() const {
+    const ZeroConfig& zero = config_.zero;
+    for (const auto& [key, option] :
+         {std::pair("zero.offload_param", zero.offload_param),
+          std::pair("zero.offload_gradients", zero.offload_gradients),
+          std::pair("zero.offload_optimizer", zero.offload_optimizer),
+          std::pair("zero.offload_activations", zero.offload_activations)}) {
+      if (option != OffloadOption::kCpu) continue;
+      log_info(std::string(key) + ": cpu: this device computes in host memory, nothing moves");
+    }
+    const std::string how = trainer_.disk().how();
+    if (how.empty()) return;
+    log_info(format("disk tier: %.3f GiB in %s (%s)",
+                    static_cast<double>(trainer_.disk().reserved_bytes()) / (1 << 30),
+                    zero.nvme_path.c_str(), how.c_str()));
   }
 
   double one_step(int64_t step) {

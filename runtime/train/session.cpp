@@ -41,13 +41,32 @@ ScheduleOrder schedule_order(ScheduleOption option) {
                                                : ScheduleOrder::kBatchMajor;
 }
 
+Recomputation recomputation(CheckpointingOption option) {
+  switch (option) {
+    case CheckpointingOption::kSelective:
+      return Recomputation::kSelective;
+    case CheckpointingOption::kFull:
+      return Recomputation::kFull;
+    case CheckpointingOption::kNone:
+    case CheckpointingOption::kAuto:  // resolved before
+      break;
+  }
+  return Recomputation::kNone;
+}
+
 TrainerOptions trainer_options(const RunConfig& config, const BatchPlan& batch) {
   TrainerOptions options;
   options.dtype = config.bf16 ? DType::kBF16 : DType::kF32;
   options.zero_stage = static_cast<int>(config.zero.stage);
   options.persist_below = config.zero.persist_below;
+  options.disk.parameters = config.zero.offload_param == OffloadOption::kNvme;
+  options.disk.optimizer = config.zero.offload_optimizer == OffloadOption::kNvme;
+  options.disk.boundaries = config.zero.offload_activations == OffloadOption::kNvme;
+  options.disk_directory = config.zero.nvme_path;
   options.order = schedule_order(config.zero.schedule);
-  options.recompute = config.gradient_checkpointing == CheckpointingOption::kFull;
+  options.recompute = recomputation(config.gradient_checkpointing);
+  options.reduce = config.numerics.reduce == ReduceOption::kMicroStep ? ReduceMode::kMicroStep
+                                                                      : ReduceMode::kStep;
   options.lanes = static_cast<int>(batch.lanes);
   options.micro_batches = batch.micro_batches;
   options.rows = batch.rows_per_micro_batch;
@@ -82,6 +101,8 @@ ResolvedRun resolve_run(const RunConfig& config, int world_size) {
                 std::to_string(model.max_position_embeddings));
   }
   run.trainer = trainer_options(config, run.batch);
+  run.trainer.frozen_in_place =
+      !config.train_from_scratch && model.stored_dtype == run.trainer.dtype;
   return run;
 }
 

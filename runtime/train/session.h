@@ -59,12 +59,16 @@ struct CpuDevice {
   CpuDevice(Allocator& memory, int threads)
       : pool(threads, memory, kThreadScratchBytes),
         communication_pool(1, memory, kAlignment),
+        storage_pool(1, memory, kAlignment),
         compute(pool),
-        communication(communication_pool) {}
+        communication(communication_pool),
+        storage(storage_pool) {}
   ThreadPool pool;
   ThreadPool communication_pool;
+  ThreadPool storage_pool;
   ImmediateStream compute;
   FifoStream communication;
+  FifoStream storage;
 };
 
 }  // namespace athanor

@@ -56,8 +56,17 @@ class ShapeView final : public UnitView {
   DType dtype_;
 };
 
-bool one_stretch(const TrainerOptions& options, const LanePlan& plan) {
-  return options.order == ScheduleOrder::kLayerMajor || plan.slots() == 1;
+StoreContext with_disk(StoreContext context, DiskTier& disk) {
+  context.disk = &disk;
+  return context;
+}
+
+GradOptions grad_options(const TrainerOptions& options, const LanePlan& plan) {
+  const int64_t micro_batches_a_reduction =
+      options.reduce == ReduceMode::kMicroStep ? plan.lanes_per_rank() : plan.slots();
+  return {plan.lane_buffers(),
+          options.order == ScheduleOrder::kLayerMajor || micro_batches_a_reduction == 1,
+          options.reduce};
 }
 
 }  // namespace
@@ -65,15 +74,19 @@ bool one_stretch(const TrainerOptions& options, const LanePlan& plan) {
 Trainer::Trainer(const ModelSpec& spec, const TrainerOptions& options, const StoreContext& context)
     : spec_(spec),
       options_(options),
-      context_(context),
+      disk_(context.device, context.storage, options.disk_directory),
+      context_(with_disk(context, disk_)),
       table_(spec.units, options.dtype, context.communicator.world_size()),
       placements_(make_placements()),
-      params_(spec.units, table_, placements_, options.dtype, context),
-      grads_(spec.units, table_, placements_, lane_plan(options.micro_batches).lane_buffers(),
-             one_stretch(options, lane_plan(options.micro_batches)), context),
-      states_(spec.units, table_, placements_, params_, options.optimizer.moments(), context),
-      norm_(table_, placements_, context),
+      params_(spec.units, table_, placements_, options.dtype, context_),
+      grads_(spec.units, table_, placements_,
+             grad_options(options, lane_plan(options.micro_batches)), context_),
+      states_(spec.units, table_, placements_, params_, options.optimizer.moments(), context_),
+      norm_(table_, placements_, context_),
       scalars_(context.device, sizeof(StepScalars) + sizeof(Stats)) {
+  for (int unit = 0; unit < table_.num_units(); ++unit) {
+    if (table_.unit(unit).trainable_elements > 0) trained_units_.push_back(unit);
+  }
   const LanePlan plan = lane_plan(options.micro_batches);
   const int world = context.communicator.world_size();
   losses_ = Buffer(context.device, (plan.slots() + int64_t{plan.lanes_per_rank()} * world) * 8);
@@ -94,11 +107,14 @@ Trainer::Trainer(const ModelSpec& spec, const TrainerOptions& options, const Sto
   activation.dtype = options.dtype;
   activation.layer_major = options.order == ScheduleOrder::kLayerMajor;
   activation.recompute = options.recompute;
-  activations_ = std::make_unique<Activations>(activation, *model_, context.device);
+  activation.boundaries_on_disk = options.disk.boundaries;
+  activations_ =
+      std::make_unique<Activations>(activation, *model_, context.device, &disk_, context.compute);
 }
 
 Trainer::~Trainer() {
   try {
+    if (context_.storage != nullptr) context_.storage->synchronize();
     context_.communication.synchronize();
   } catch (const std::exception&) {
     // The stream has failed, which others report; nothing runs on it any more.
@@ -109,7 +125,8 @@ std::vector<Placements> Trainer::make_placements() const {
   std::vector<Placements> placements;
   for (int unit = 0; unit < table_.num_units(); ++unit) {
     placements.push_back(zero_placements(options_.zero_stage, table_.world_size(),
-                                         table_.unit(unit).parameters, options_.persist_below));
+                                         table_.unit(unit).parameters, options_.persist_below,
+                                         options_.disk));
   }
   return placements;
 }
@@ -127,7 +144,7 @@ void Trainer::measure_scratch() {
                     rope_.view(DType::kF32, {options_.cutoff_len, spec_.config.head_dim}), measure,
                     reinterpret_cast<StepScalars*>(scalars_.data()), stream);
   Arena unused;
-  BlockActivations act = model.take_activations(unused, tokens);
+  BlockActivations act = model.take_activations(unused, tokens, options_.recompute);
   const Tensor x = unused.take(options_.dtype, {tokens, spec_.config.hidden_size});
   const Tensor ints = unused.take(DType::kI32, {tokens});
   const Tensor cu = unused.take(DType::kI32, {tokens + 1});
@@ -145,17 +162,27 @@ void Trainer::measure_scratch() {
 }
 
 void Trainer::load(ParamSource* source) {
+  params_.place_on_disk(source, options_.frozen_in_place);
+  disk_.open(source == nullptr);
   params_.load(source);
   states_.load(source);
 }
 
+ScheduleInput Trainer::schedule_input(int64_t micro_batches) const {
+  ScheduleInput input;
+  input.chain = spec_.chain;
+  input.first_backward = spec_.first_backward;
+  input.lanes = lane_plan(micro_batches);
+  input.rank = context_.communicator.rank();
+  input.order = options_.order;
+  input.recompute = options_.recompute == Recomputation::kFull;
+  input.reduce = options_.reduce;
+  return input;
+}
+
 const std::vector<Visit>& Trainer::train_schedule(int64_t micro_batches) {
   auto [entry, fresh] = train_schedules_.try_emplace(micro_batches);
-  if (fresh) {
-    entry->second = build_train_schedule({spec_.chain, spec_.first_backward,
-                                          lane_plan(micro_batches), context_.communicator.rank(),
-                                          options_.order, options_.recompute, options_.reduce});
-  }
+  if (fresh) entry->second = build_train_schedule(schedule_input(micro_batches));
   return entry->second;
 }
 
@@ -180,7 +207,7 @@ void Trainer::upload(const StepBatch& batch, const LanePlan& plan, const StepSca
 }
 
 // The loop that is training. Everything about memory and communication is in the stores.
-void Trainer::run_visits(const std::vector<Visit>& visits, const LanePlan& plan) {
+void Trainer::run_visits(const std::vector<Visit>& visits) {
   Lease lease;
   for (size_t i = 0; i < visits.size(); ++i) {
     const Visit& visit = visits[i];
@@ -192,13 +219,28 @@ void Trainer::run_visits(const std::vector<Visit>& visits, const LanePlan& plan)
       if (next != visits.end()) params_.prefetch(next->unit);
     }
     if (trains) grads_.begin(visit);
-    if (visit.micro_batch != kAbsent) run(visit, lease);
-    if (trains) grads_.end(visit, plan.present_ranks());
+    if (visit.micro_batch != kAbsent) {
+      const int64_t tokens = activations_->batch(visit.slot).tokens;
+      const BoundaryUse use = activations_->boundaries().begin(visit, tokens);
+      prefetch_boundaries(visits, i);
+      run(visit, lease, use);
+      activations_->boundaries().end(visit, tokens);
+    }
+    if (trains) grads_.end(visit);
     if (visit.lease_ends) lease.release();
   }
 }
 
-void Trainer::run(const Visit& visit, const Lease& lease) {
+// What the next visit with a micro-batch reads may be on disk.
+void Trainer::prefetch_boundaries(const std::vector<Visit>& visits, size_t after) {
+  for (size_t i = after + 1; i < visits.size(); ++i) {
+    if (visits[i].micro_batch == kAbsent) continue;
+    activations_->boundaries().prefetch(visits[i], activations_->batch(visits[i].slot).tokens);
+    return;
+  }
+}
+
+void Trainer::run(const Visit& visit, const Lease& lease, const BoundaryUse& use) {
   MicroBatchView batch = activations_->batch(visit.slot);
   batch.dropout = visit.pass != Pass::kEvaluate;
   const bool trains = visit.pass == Pass::kLoss || visit.pass == Pass::kBackward;
@@ -206,29 +248,22 @@ void Trainer::run(const Visit& visit, const Lease& lease) {
   const int64_t position = visit.position;
   const int layer = static_cast<int>(position) - 1;
   const bool head = position + 1 == static_cast<int64_t>(spec_.chain.size());
-  const auto input = [&](int64_t at) { return activations_->input(at, visit.slot); };
   if (position == 0) {
     if (visit.pass == Pass::kBackward) {
-      model_->embed_backward(activations_->gradient(visit.slot), unit, batch);
+      model_->embed_backward(use.gradient, unit, batch);
     } else {
-      model_->embed(input(1), unit, batch);
+      model_->embed(use.output, unit, batch);
     }
-    return;
-  }
-  if (head) {
-    const bool gradient_needed = visit.pass == Pass::kLoss;
-    model_->head(loss_slot(visit.slot),
-                 gradient_needed ? activations_->gradient(visit.slot) : Tensor{}, input(position),
-                 unit, batch);
-    return;
-  }
-  BlockActivations act = activations_->block(layer, visit.slot);
-  if (visit.pass == Pass::kBackward) {
-    model_->block_backward(activations_->gradient(visit.slot), input(position), layer, unit, act,
-                           batch, position > spec_.first_backward);
+  } else if (head) {
+    model_->head(loss_slot(visit.slot), use.gradient, use.input, unit, batch);
   } else {
-    const Tensor output = visit.pass == Pass::kRecompute ? Tensor{} : input(position + 1);
-    model_->block_forward(output, input(position), layer, unit, act, batch);
+    BlockActivations act = activations_->block(layer, visit.slot);
+    if (visit.pass == Pass::kBackward) {
+      model_->block_backward(use.gradient, use.input, layer, unit, act, batch,
+                             position > spec_.first_backward);
+    } else {
+      model_->block_forward(use.output, use.input, layer, unit, act, batch);
+    }
   }
 }
 
@@ -259,13 +294,17 @@ void Trainer::sum_losses(const LanePlan& plan) {
 
 void Trainer::update() {
   auto* scalars = reinterpret_cast<StepScalars*>(scalars_.data());
-  for (int unit = 0; unit < table_.num_units(); ++unit) {
-    if (table_.unit(unit).trainable_elements == 0) continue;
+  for (size_t i = 0; i < trained_units_.size(); ++i) {
+    const int unit = trained_units_[i];
     const Placements& placed = placements_[static_cast<size_t>(unit)];
+    states_.acquire(unit);
+    if (i + 1 < trained_units_.size()) states_.prefetch(trained_units_[i + 1]);
+    params_.begin_update(unit);
     if (states_.owned_range(unit).size() > 0) {
       update_unit(options_.optimizer, spec_.units[static_cast<size_t>(unit)], table_.unit(unit),
                   unit, grads_, states_, scalars, context_.compute);
     }
+    states_.release(unit, true);
     params_.publish(unit, placed.optimizer.sharded());
   }
 }
@@ -283,7 +322,7 @@ StepResult Trainer::train_step(const StepBatch& batch, int64_t step, double lear
   scalars.step = static_cast<uint64_t>(step);
   upload(batch, plan, scalars);
 
-  run_visits(train_schedule(batch.micro_batches), plan);
+  run_visits(train_schedule(batch.micro_batches));
 
   grads_.finish();
   auto* stats = reinterpret_cast<Stats*>(scalars_.data() + sizeof(StepScalars));
@@ -308,12 +347,8 @@ double Trainer::evaluate(const StepBatch& batch) {
   const LanePlan plan = lane_plan(batch.micro_batches);
   upload(batch, plan, StepScalars{});
   auto [entry, fresh] = evaluate_schedules_.try_emplace(batch.micro_batches);
-  if (fresh) {
-    entry->second = build_evaluate_schedule({spec_.chain, spec_.first_backward, plan,
-                                             context_.communicator.rank(), options_.order,
-                                             options_.recompute, options_.reduce});
-  }
-  run_visits(entry->second, plan);
+  if (fresh) entry->second = build_evaluate_schedule(schedule_input(batch.micro_batches));
+  run_visits(entry->second);
   sum_losses(plan);
   auto* stats = reinterpret_cast<Stats*>(scalars_.data() + sizeof(StepScalars));
   return context_.compute.read_scalar(&stats->loss, 0.0);
@@ -325,6 +360,7 @@ void Trainer::export_trained(WeightSink* sink) {
   for (int unit = 0; unit < table_.num_units(); ++unit) {
     const UnitPartition& partition = table_.unit(unit);
     if (partition.trainable_elements == 0) continue;
+    states_.acquire(unit);
     Tensor whole = states_.master(unit);
     Buffer gathered;
     if (placements_[static_cast<size_t>(unit)].optimizer.sharded()) {
@@ -346,6 +382,7 @@ void Trainer::export_trained(WeightSink* sink) {
       sink->write(spec_.units[static_cast<size_t>(unit)].params[i],
                   static_cast<const float*>(whole.raw()) + partition.params[i].offset);
     }
+    states_.release(unit, false);
   }
 }
 

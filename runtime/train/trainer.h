@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/buffer.h"
@@ -26,8 +27,11 @@ struct TrainerOptions {
   DType dtype = DType::kF32;
   int zero_stage = 0;
   int64_t persist_below = 0;
+  DiskPlacement disk;
+  std::string disk_directory;    // where the file of the disk tier goes
+  bool frozen_in_place = false;  // a plan's assumption: the model's files hold the working dtype
   ScheduleOrder order = ScheduleOrder::kBatchMajor;
-  bool recompute = false;
+  Recomputation recompute = Recomputation::kNone;
   ReduceMode reduce = ReduceMode::kStep;
   int lanes = 1;
   int64_t micro_batches = 1;  // M of a full step
@@ -77,6 +81,7 @@ class Trainer {
   const PartitionTable& partition() const { return table_; }
   const ParamStore& params() const { return params_; }
   const GradStore& grads() const { return grads_; }
+  const DiskTier& disk() const { return disk_; }
   Transformer& model() { return *model_; }
 
  private:
@@ -88,14 +93,17 @@ class Trainer {
   std::vector<Placements> make_placements() const;
   void measure_scratch();
   void upload(const StepBatch& batch, const LanePlan& plan, const StepScalars& scalars);
-  void run_visits(const std::vector<Visit>& visits, const LanePlan& plan);
-  void run(const Visit& visit, const Lease& lease);
+  void run_visits(const std::vector<Visit>& visits);
+  ScheduleInput schedule_input(int64_t micro_batches) const;
+  void prefetch_boundaries(const std::vector<Visit>& visits, size_t after);
+  void run(const Visit& visit, const Lease& lease, const BoundaryUse& use);
   void sum_losses(const LanePlan& plan);
   void update();
   double* loss_slot(int64_t slot) const;
 
   const ModelSpec& spec_;
   TrainerOptions options_;
+  DiskTier disk_;
   StoreContext context_;
   PartitionTable table_;
   std::vector<Placements> placements_;
@@ -103,6 +111,7 @@ class Trainer {
   GradStore grads_;
   OptimizerStateStore states_;
   GradNorm norm_;
+  std::vector<int> trained_units_;
   Buffer scalars_;  // StepScalars, Stats
   Buffer losses_;   // f64: one a slot, then lane sums of all ranks
   Buffer rope_;

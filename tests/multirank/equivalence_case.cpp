@@ -11,13 +11,21 @@ namespace {
 // More elements than the embeddings and heads of the golden models have, fewer than their blocks.
 constexpr int64_t kPersistBelow = 8000;
 
+// Where the turns of a numerics begin.
+size_t turn_of(const EquivalenceCase& numerics) {
+  size_t turn = 0;
+  for (const char c : numerics.numerics_name()) turn = turn * 31 + static_cast<unsigned char>(c);
+  return turn % 1024;
+}
+
 }  // namespace
 
 EquivalenceCase EquivalenceCase::reference() const {
   EquivalenceCase plain = *this;
   plain.stage = kStages[0];
   plain.layer_major = false;
-  plain.recompute = false;
+  plain.recompute = 0;
+  plain.disk = {};
   plain.threads = 1;
   if (world != 3) plain.world = 1;
   return plain;
@@ -31,15 +39,17 @@ EquivalenceCase EquivalenceCase::on_one_rank() const {
 
 std::string EquivalenceCase::numerics_name() const {
   return std::string(kModeNames[static_cast<int>(mode)]) + (bf16 ? "_bf16" : "_f32") +
-         (tied ? "_tied" : "_untied") + (packing ? "_packed" : "_rows") + "_L" +
-         std::to_string(batching.lanes) + "M" + std::to_string(batching.micro_batches) +
-         (world == 3 ? "_of3" : "");
+         (tied ? "_tied" : "_untied") + (packing ? "_packed" : "_rows") +
+         (micro_step ? "_micro" : "") + "_L" + std::to_string(batching.lanes) + "M" +
+         std::to_string(batching.micro_batches) + (world == 3 ? "_of3" : "");
 }
 
 std::string EquivalenceCase::name() const {
   return "z" + std::to_string(stage.stage) + (stage.persist ? "p" : "") +
-         (layer_major ? "_layer" : "_batch") + (recompute ? "_recompute" : "_keep") + "_w" +
-         std::to_string(world) + "_t" + std::to_string(threads) + "_" + numerics_name();
+         (layer_major ? "_layer_" : "_batch_") + kRecomputationNames[recompute] +
+         (disk.parameters ? "_Pdisk" : "") + (disk.optimizer ? "_Odisk" : "") +
+         (disk.boundaries ? "_Bdisk" : "") + "_w" + std::to_string(world) + "_t" +
+         std::to_string(threads) + "_" + numerics_name();
 }
 
 RunConfig EquivalenceCase::config(const std::filesystem::path& output) const {
@@ -63,8 +73,15 @@ RunConfig EquivalenceCase::config(const std::filesystem::path& output) const {
   config.max_steps = kEquivalenceSteps;
   config.logging_steps = 1;
   config.bf16 = bf16;
-  config.gradient_checkpointing =
-      recompute ? CheckpointingOption::kFull : CheckpointingOption::kNone;
+  config.gradient_checkpointing = kRecomputations[recompute];
+  config.numerics.reduce = micro_step ? ReduceOption::kMicroStep : ReduceOption::kStep;
+  const auto place = [](bool on_disk) {
+    return on_disk ? OffloadOption::kNvme : OffloadOption::kNone;
+  };
+  config.zero.offload_param = place(disk.parameters);
+  config.zero.offload_optimizer = place(disk.optimizer);
+  config.zero.offload_activations = place(disk.boundaries);
+  config.zero.nvme_path = std::filesystem::temp_directory_path();
   config.device = DeviceOption::kCpu;
   config.threads = threads;
   config.ranks = world;
@@ -89,6 +106,10 @@ std::vector<int> factor_levels() {
           std::size(kBatchings),
           std::size(kModeNames),
           std::size(kThreads),
+          std::size(kRecomputations),
+          2,
+          2,
+          2,
           2,
           2,
           2,
@@ -103,11 +124,13 @@ EquivalenceCase case_of(const std::vector<int>& row) {
   result.batching = kBatchings[row.at(2)];
   result.mode = static_cast<Mode>(row.at(3));
   result.threads = kThreads[row.at(4)];
-  result.layer_major = row.at(5) != 0;
-  result.recompute = row.at(6) != 0;
+  result.recompute = row.at(5);
+  result.layer_major = row.at(6) != 0;
   result.bf16 = row.at(7) != 0;
   result.tied = row.at(8) != 0;
   result.packing = row.at(9) != 0;
+  result.micro_step = row.at(10) != 0;
+  result.disk = {row.at(11) != 0, row.at(12) != 0, row.at(13) != 0};
   return result;
 }
 
@@ -126,7 +149,7 @@ std::vector<EquivalenceCase> all_numerics() {
   std::vector<EquivalenceCase> result;
   for (const Batching& batching : kBatchings) {
     for (int mode = 0; mode < static_cast<int>(std::size(kModeNames)); ++mode) {
-      for (int flags = 0; flags < 8; ++flags) {
+      for (int flags = 0; flags < 16; ++flags) {
         for (const int world : {1, 3}) {
           EquivalenceCase numerics;
           numerics.batching = batching;
@@ -134,6 +157,7 @@ std::vector<EquivalenceCase> all_numerics() {
           numerics.bf16 = (flags & 1) != 0;
           numerics.tied = (flags & 2) != 0;
           numerics.packing = (flags & 4) != 0;
+          numerics.micro_step = (flags & 8) != 0;
           numerics.world = world;
           result.push_back(numerics);
         }
@@ -143,8 +167,9 @@ std::vector<EquivalenceCase> all_numerics() {
   return result;
 }
 
-// Threads take turns: they are a cross product of their own in the operations' tests. One rank has
-// nothing to shard, so that its stages are one.
+// Threads take turns: they are a cross product of their own in the operations' tests; so do the
+// states on disk, of which every combination meets every other placement several times over the
+// numerics. One rank has nothing to shard, so that its stages are one.
 std::vector<EquivalenceCase> all_placements(const EquivalenceCase& numerics) {
   std::vector<EquivalenceCase> result;
   const std::vector<int> worlds =
@@ -152,13 +177,15 @@ std::vector<EquivalenceCase> all_placements(const EquivalenceCase& numerics) {
   for (const int world : worlds) {
     for (const Stage& stage : kStages) {
       if (world == 1 && stage.stage > 0) continue;
-      for (int flags = 0; flags < 4; ++flags) {
+      for (int flags = 0; flags < 6; ++flags) {
         EquivalenceCase placed = numerics;
         placed.world = world;
         placed.stage = stage;
-        placed.layer_major = (flags & 1) != 0;
-        placed.recompute = (flags & 2) != 0;
-        placed.threads = kThreads[result.size() % std::size(kThreads)];
+        placed.layer_major = flags % 2 != 0;
+        placed.recompute = flags / 2;
+        const size_t turn = result.size() + turn_of(numerics);
+        placed.threads = kThreads[turn % std::size(kThreads)];
+        placed.disk = {(turn & 1) != 0, (turn & 2) != 0, (turn & 4) != 0};
         result.push_back(placed);
       }
     }

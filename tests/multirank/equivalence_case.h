@@ -31,6 +31,16 @@ inline constexpr Stage kStages[] = {{0, false}, {1, false}, {2, false}, {3, fals
 // One rank is what they are compared with: it has nothing to shard, whatever its stage.
 inline constexpr int kWorlds[] = {2, 4, 3};
 inline constexpr int kThreads[] = {1, 2, 4};
+inline constexpr CheckpointingOption kRecomputations[] = {
+    CheckpointingOption::kNone, CheckpointingOption::kSelective, CheckpointingOption::kFull};
+inline constexpr const char* kRecomputationNames[] = {"keep", "selective", "recompute"};
+
+// Which states lie on disk.
+struct DiskStates {
+  bool parameters = false;
+  bool optimizer = false;
+  bool boundaries = false;
+};
 
 inline constexpr int kEquivalenceSteps = 5;
 
@@ -40,11 +50,13 @@ struct EquivalenceCase {
   bool bf16 = false;
   bool tied = false;
   bool packing = false;
+  bool micro_step = false;  // reduce
   Batching batching = kBatchings[0];
   // Placement.
   Stage stage = kStages[0];
   bool layer_major = false;
-  bool recompute = false;
+  int recompute = 0;  // of kRecomputations
+  DiskStates disk;
   int world = 1;
   int threads = 1;
 

@@ -30,7 +30,7 @@ Trace train(const ResolvedRun& run, const RunData& data, Communicator& communica
   HostAllocator memory(Tier::kDevice);
   CpuDevice device(memory, static_cast<int>(*run.config.threads));
   Trainer trainer(run.spec, run.trainer,
-                  {memory, device.compute, device.communication, communicator});
+                  {memory, device.compute, device.communication, communicator, &device.storage});
   RunWeights weights(run);
   trainer.load(&weights.source());
   const RunSteps steps = count_steps(run.config, run.batch, data.train);

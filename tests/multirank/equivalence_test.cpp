@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <map>
 #include <string>
 
@@ -46,7 +47,7 @@ TEST(CoveringArray, HasEveryPairOfLevels) {
        {factor_levels(), std::vector<int>{2, 2}, std::vector<int>{3, 3, 3, 3}}) {
     EXPECT_EQ(uncovered_pairs(levels, pairwise_cover(levels)), 0);
   }
-  EXPECT_LE(covering_cases().size(), 30u);
+  EXPECT_LE(covering_cases().size(), 40u);
   std::printf("%zu configurations\n", covering_cases().size());
 }
 
@@ -133,11 +134,45 @@ TEST_P(Promise, ThreadsChangeNoBit) {
 
 TEST_P(Promise, ScheduleAndRecomputationChangeNoBitOnOneRank) {
   for (const bool layer_major : {false, true}) {
-    for (const bool recompute : {false, true}) {
+    for (int recompute = 0; recompute < static_cast<int>(std::size(kRecomputations)); ++recompute) {
       EquivalenceCase wanted = base();
       wanted.layer_major = layer_major;
       wanted.recompute = recompute;
       expect_same_bits(wanted);
+    }
+  }
+}
+
+TEST_P(Promise, StatesOnDiskChangeNoBit) {
+  for (const bool layer_major : {false, true}) {
+    for (int states = 1; states < 8; ++states) {
+      EquivalenceCase wanted = base();
+      wanted.layer_major = layer_major;
+      wanted.recompute = states % 3;
+      wanted.disk = {(states & 1) != 0, (states & 2) != 0, (states & 4) != 0};
+      wanted.bf16 = states % 2 != 0;
+      wanted.world = states > 4 ? 2 : 1;
+      wanted.stage = kStages[states % 4];
+      expect_same_bits(wanted);
+    }
+  }
+}
+
+TEST_P(Promise, ReductionAtEachMicroStepAgreesOverWorldsStagesAndSchedules) {
+  for (const Batching& batching : {Batching{4, 8}, Batching{4, 11}, Batching{8, 13}}) {
+    for (const int world : {1, 2, 4}) {
+      for (const bool layer_major : {false, true}) {
+        EquivalenceCase wanted = base();
+        wanted.micro_step = true;
+        wanted.batching = batching;
+        wanted.world = world;
+        wanted.layer_major = layer_major;
+        for (const Stage& stage : {kStages[0], kStages[1], kStages[3]}) {
+          if (world == 1 && stage.stage > 0) continue;
+          wanted.stage = stage;
+          expect_same_bits(wanted);
+        }
+      }
     }
   }
 }
@@ -150,7 +185,9 @@ TEST_P(Promise, NumericsChangeBits) {
   packed.packing = true;
   EquivalenceCase dropout = base();
   dropout.mode = GetParam() == Mode::kLora ? Mode::kLoraDropout : Mode::kLora;
-  for (const EquivalenceCase& other : {lanes, packed, dropout}) {
+  EquivalenceCase micro_step = base();
+  micro_step.micro_step = true;
+  for (const EquivalenceCase& other : {lanes, packed, dropout, micro_step}) {
     EXPECT_NE(first_difference(reference_of(other), reference_of(base())), "") << other.name();
   }
   // Ranks of 3, 3 and 2 lanes.

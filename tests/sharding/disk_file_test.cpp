@@ -7,6 +7,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <filesystem>
@@ -49,7 +50,7 @@ void expect_read(DiskFile& file, const std::vector<char>& model, const RandomRan
   char* to = reinterpret_cast<char*>(memory.data()) + 4096 + range.shift;
   std::memset(to - 64, kGuard, static_cast<size_t>(range.bytes + 128));
   file.read(to, range.offset, range.bytes, "test data");
-  ASSERT_EQ(std::memcmp(to, model.data() + range.offset, static_cast<size_t>(range.bytes)), 0)
+  ASSERT_TRUE(std::equal(to, to + range.bytes, model.begin() + range.offset))
       << range.bytes << " bytes at " << range.offset << ", address + " << range.shift;
   for (int64_t i = 1; i <= 64; ++i) {
     ASSERT_EQ(to[-i], kGuard) << "before the range";

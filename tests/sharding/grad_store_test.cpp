@@ -1,5 +1,6 @@
 // GradStore: whatever the ranks, stage and schedule, a gradient is the sum of its micro-batches
-// along lanes and then along the pairwise tree over lanes, bit for bit.
+// along lanes and then along the pairwise tree over lanes (reduce: step), or along the tree over
+// lanes and then over micro-steps (reduce: micro_step), bit for bit.
 #include "sharding/grad_store.h"
 
 #include <gtest/gtest.h>
@@ -56,18 +57,48 @@ float expected(const LanePlan& plan, int unit, int use, int param, int64_t eleme
       [](float left, float right) { return left + right; });
 }
 
+// reduce: micro_step. The i-th micro-batches of all lanes combine, then the results add over i.
+float expected_by_micro_step(const LanePlan& plan, int unit, int use, int param, int64_t element) {
+  float sum = 0;
+  for (int64_t i = 0; i < plan.per_lane(); ++i) {
+    const int64_t lanes = (plan.micro_batches - i + plan.per_lane() - 1) / plan.per_lane();
+    const float combined = tree_reduce(
+        0, lanes,
+        [&](int64_t lane) {
+          return contribution(unit, use, param, element,
+                              static_cast<int>(lane * plan.per_lane() + i));
+        },
+        [](float left, float right) { return left + right; });
+    sum = i == 0 ? combined : sum + combined;
+  }
+  return sum;
+}
+
+struct Replay {
+  int stage = 0;
+  ScheduleOrder order = ScheduleOrder::kBatchMajor;
+  ReduceMode reduce = ReduceMode::kStep;
+};
+
+GradOptions grad_options(const LanePlan& plan, const Replay& replay) {
+  const bool each = replay.reduce == ReduceMode::kMicroStep;
+  const int64_t together = each ? plan.lanes_per_rank() : plan.slots();
+  return {plan.lane_buffers(), replay.order == ScheduleOrder::kLayerMajor || together == 1,
+          replay.reduce};
+}
+
 // Replays the schedule of one rank; two steps, because buffers are used again.
-void expect_tree(TestRank& self, const LanePlan& plan, int stage, ScheduleOrder order) {
+void expect_tree(TestRank& self, const LanePlan& plan, const Replay& replay) {
   const std::vector<UnitSpec> specs = units();
   const PartitionTable table(specs, DType::kF32, plan.world_size);
-  const bool one_stretch = order == ScheduleOrder::kLayerMajor || plan.slots() == 1;
-  GradStore store(specs, table, placements_of(specs, stage, plan.world_size), plan.lane_buffers(),
-                  one_stretch, self.context());
+  GradStore store(specs, table, placements_of(specs, replay.stage, plan.world_size),
+                  grad_options(plan, replay), self.context());
   ScheduleInput input;
   input.chain = {{0, 0}, {1, 0}, {0, 1}};
   input.lanes = plan;
   input.rank = self.rank();
-  input.order = order;
+  input.order = replay.order;
+  input.reduce = replay.reduce;
   for (int step = 0; step < 2; ++step) {
     for (const Visit& visit : build_train_schedule(input)) {
       if (visit.pass != Pass::kLoss && visit.pass != Pass::kBackward) continue;
@@ -82,7 +113,7 @@ void expect_tree(TestRank& self, const LanePlan& plan, int stage, ScheduleOrder 
               contribution(visit.unit, visit.use, param, i, visit.micro_batch);
         }
       }
-      store.end(visit, plan.present_ranks());
+      store.end(visit);
     }
     store.finish();
   }
@@ -96,8 +127,9 @@ void expect_tree(TestRank& self, const LanePlan& plan, int stage, ScheduleOrder 
       for (int64_t i = 0; i < place.numel; ++i) {
         const int64_t at = place.offset + i;
         if (at < owned.begin || at >= owned.end) continue;
-        float want = expected(plan, unit, 0, param, i);
-        if (unit == 0) want += expected(plan, unit, 1, param, i);  // uses in order
+        const auto sum = replay.reduce == ReduceMode::kStep ? expected : expected_by_micro_step;
+        float want = sum(plan, unit, 0, param, i);
+        if (unit == 0) want += sum(plan, unit, 1, param, i);  // uses in order
         ASSERT_EQ(result.data<float>()[at - owned.begin], want)
             << "unit " << unit << " element " << at;
       }
@@ -109,46 +141,72 @@ TEST(GradStore, LanesOfOneRankCombineAlongTheTree) {
   for (const ScheduleOrder order : {ScheduleOrder::kBatchMajor, ScheduleOrder::kLayerMajor}) {
     for (int lanes = 1; lanes <= 8; ++lanes) {
       for (const int64_t micro_batches : {1, 5, 8, 11}) {
-        run_ranks(1, [&](TestRank& self) {
-          expect_tree(self, {micro_batches, lanes, 1}, 0, order);
-        });
+        for (const ReduceMode reduce : {ReduceMode::kStep, ReduceMode::kMicroStep}) {
+          run_ranks(1, [&](TestRank& self) {
+            expect_tree(self, {micro_batches, lanes, 1}, {0, order, reduce});
+          });
+        }
       }
     }
   }
 }
 
-class GradStoreRanks : public ::testing::TestWithParam<std::tuple<int, ScheduleOrder>> {};
+class GradStoreRanks : public ::testing::TestWithParam<std::tuple<int, ScheduleOrder, ReduceMode>> {
+};
 
 TEST_P(GradStoreRanks, HaveTheBitsOfOneRank) {
-  const auto [stage, order] = GetParam();
+  const auto [stage, order, reduce] = GetParam();
+  const Replay replay{stage, order, reduce};
   for (const int world : {2, 4}) {
     for (const int lanes : {world, 8}) {
       for (const int64_t micro_batches : {1, 3, 5, 8}) {  // ranks without work among them
-        run_ranks(world, [&, stage = stage, order = order](TestRank& self) {
-          expect_tree(self, {micro_batches, lanes, world}, stage, order);
+        run_ranks(world, [&](TestRank& self) {
+          expect_tree(self, {micro_batches, lanes, world}, replay);
         });
       }
     }
   }
-  run_ranks(3, [&, stage = stage, order = order](TestRank& self) {
-    expect_tree(self, {7, 3, 3}, stage, order);  // one lane a rank: whole subtrees for any world
+  run_ranks(3, [&](TestRank& self) {
+    expect_tree(self, {7, 3, 3}, replay);  // one lane a rank: whole subtrees for any world
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Stages, GradStoreRanks,
-                         ::testing::Combine(::testing::Values(0, 1, 2, 3),
-                                            ::testing::Values(ScheduleOrder::kBatchMajor,
-                                                              ScheduleOrder::kLayerMajor)));
+INSTANTIATE_TEST_SUITE_P(
+    Stages, GradStoreRanks,
+    ::testing::Combine(::testing::Values(0, 1, 2, 3),
+                       ::testing::Values(ScheduleOrder::kBatchMajor, ScheduleOrder::kLayerMajor),
+                       ::testing::Values(ReduceMode::kStep, ReduceMode::kMicroStep)));
 
 TEST(GradStore, KeepsNoWholeGradientWhereOneStretchIsSharded) {
   run_ranks(4, [](TestRank& self) {
     const std::vector<UnitSpec> specs = units();
     const PartitionTable table(specs, DType::kF32, 4);
     const int64_t before = self.memory.stats().current_bytes;
-    const GradStore store(specs, table, placements_of(specs, 2, 4), 1, true, self.context());
+    const GradStore store(specs, table, placements_of(specs, 2, 4), {1, true, ReduceMode::kStep},
+                          self.context());
     // Shards of two uses (1,024 elements each: 1,080 elements are two blocks on four ranks) and of
     // the block (128 + 2,100 are three), and two working sets of the larger whole, 4 x 1,024.
     EXPECT_EQ(self.memory.stats().current_bytes - before, 4 * (3 * 1024 + 2 * 4096));
+  });
+}
+
+// A lane a rank, several micro-batches each, batch-major: only a reduction after each of them
+// spares the whole gradients.
+TEST(GradStore, MicroStepKeepsNoWholeGradientInBatchMajorOrder) {
+  run_ranks(4, [](TestRank& self) {
+    const std::vector<UnitSpec> specs = units();
+    const PartitionTable table(specs, DType::kF32, 4);
+    const auto bytes = [&](ReduceMode reduce) {
+      const int64_t before = self.memory.stats().current_bytes;
+      const LanePlan plan{12, 4, 4};
+      const GradStore store(specs, table, placements_of(specs, 2, 4),
+                            grad_options(plan, {2, ScheduleOrder::kBatchMajor, reduce}),
+                            self.context());
+      return self.memory.stats().current_bytes - before;
+    };
+    // Shards as above, two working sets, and one reduced shard that is about to be added.
+    EXPECT_EQ(bytes(ReduceMode::kMicroStep), 4 * (3 * 1024 + 2 * 4096 + 1024));
+    EXPECT_EQ(bytes(ReduceMode::kStep), 4 * 3 * 4096);
   });
 }
 

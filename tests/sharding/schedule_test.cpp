@@ -107,6 +107,8 @@ TEST(Schedule, RanksDifferOnlyInWhichMicroBatch) {
         ASSERT_EQ(other[i].lease_begins, first[i].lease_begins);
         ASSERT_EQ(other[i].lease_ends, first[i].lease_ends);
         ASSERT_EQ(other[i].reduce, first[i].reduce);
+        ASSERT_EQ(other[i].reduced_before, first[i].reduced_before);
+        ASSERT_EQ(other[i].present_ranks, first[i].present_ranks);
       }
     }
   });
@@ -224,6 +226,49 @@ TEST(Schedule, ReducesEachUseOnceAfterItsLastContribution) {
         const bool contributes = static_cast<int>(position) >= input.first_backward;
         ASSERT_EQ(reduced[std::tuple(link.unit, link.use)], contributes ? 1 : 0);
       }
+    }
+  });
+}
+
+// Reduction i of a use comes after the i-th micro-batches of all of the rank's lanes and before any
+// later one; the ranks it counts are those that have an i-th micro-batch.
+TEST(Schedule, MicroStepsReduceOnceForEachIndexWithinALane) {
+  for_all_inputs([](ScheduleInput input) {
+    input.reduce = ReduceMode::kMicroStep;
+    const LanePlan& plan = input.lanes;
+    for (int rank = 0; rank < plan.world_size; ++rank) {
+      input.rank = rank;
+      std::map<std::tuple<int, int>, std::vector<int64_t>> open;  // micro-batches not yet reduced
+      std::map<std::tuple<int, int>, int64_t> reduced;
+      for (const Visit& visit : build_train_schedule(input)) {
+        if (!trains(visit)) continue;
+        const auto key = std::tuple(visit.unit, visit.use);
+        ASSERT_EQ(visit.slot % plan.per_lane(), reduced[key]);
+        ASSERT_EQ(visit.reduced_before, reduced[key] > 0);
+        if (visit.micro_batch != kAbsent) {
+          ASSERT_TRUE(visit.lane_begins && visit.lane_ends);
+          open[key].push_back(visit.micro_batch);
+        }
+        if (!visit.reduce) continue;
+        int64_t present = 0;
+        for (int other = 0; other < plan.world_size; ++other) {
+          bool works = false;
+          for (int64_t lane = 0; lane < plan.lanes_per_rank(); ++lane) {
+            const int64_t index = plan.micro_batch(other, lane * plan.per_lane() + reduced[key]);
+            works = works || index != kAbsent;
+            if (other == rank && index != kAbsent) {
+              ASSERT_FALSE(open[key].empty());
+              ASSERT_EQ(open[key].front(), index);
+              open[key].erase(open[key].begin());
+            }
+          }
+          present += works ? 1 : 0;
+        }
+        ASSERT_EQ(visit.present_ranks, present);
+        ASSERT_TRUE(open[key].empty());
+        ++reduced[key];
+      }
+      for (const auto& [key, count] : reduced) ASSERT_EQ(count, plan.per_lane());
     }
   });
 }

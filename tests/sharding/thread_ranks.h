@@ -23,18 +23,22 @@ struct TestRank {
       : memory(Tier::kDevice),
         pool(1, memory, int64_t{4} << 20),
         communication_pool(1, memory, kAlignment),
+        storage_pool(1, memory, kAlignment),
         compute(pool),
         communication(communication_pool),
+        storage(storage_pool),
         communicator(make_thread_communicator(group, rank)) {}
 
-  StoreContext context() { return {memory, compute, communication, *communicator}; }
+  StoreContext context() { return {memory, compute, communication, *communicator, &storage}; }
   int rank() const { return communicator->rank(); }
 
   HostAllocator memory;
   ThreadPool pool;
   ThreadPool communication_pool;
+  ThreadPool storage_pool;
   ImmediateStream compute;
   FifoStream communication;
+  FifoStream storage;
   std::unique_ptr<Communicator> communicator;
 };
 

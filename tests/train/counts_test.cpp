@@ -14,6 +14,7 @@
 #include "runtime/train/run.h"
 #include "runtime/train/trainer.h"
 #include "tests/sharding/thread_ranks.h"
+#include "tests/support/temp_folder.h"
 #include "tests/train/allocation_count.h"
 #include "tests/train/golden.h"
 #include "tests/train/train_support.h"
@@ -44,21 +45,29 @@ std::vector<int64_t> gathers(const ParamStore& params) {
 void expect_gathers_of_visit_list(const ResolvedRun& run, Trainer& trainer,
                                   const std::vector<int64_t>& frozen,
                                   const std::vector<int64_t>& trainable) {
-  std::vector<bool> sharded;
+  std::vector<bool> slotted;
   for (int unit = 0; unit < trainer.partition().num_units(); ++unit) {
-    sharded.push_back(trainer.params().sharded(unit));
+    slotted.push_back(trainer.params().slotted(unit));
   }
   std::vector<Visit> visits = trainer.train_schedule(run.batch.micro_batches);
-  const std::vector<int64_t> one_step = gathers_per_unit(visits, sharded, ParamStore::kSlots);
+  const std::vector<int64_t> one_step = gathers_per_unit(visits, slotted, ParamStore::kSlots);
   const std::vector<Visit> again = visits;
   visits.insert(visits.end(), again.begin(), again.end());
-  const std::vector<int64_t> two_steps = gathers_per_unit(visits, sharded, ParamStore::kSlots);
-  for (size_t unit = 0; unit < sharded.size(); ++unit) {
+  const std::vector<int64_t> two_steps = gathers_per_unit(visits, slotted, ParamStore::kSlots);
+  for (size_t unit = 0; unit < slotted.size(); ++unit) {
     const UnitPartition& partition = trainer.partition().unit(static_cast<int>(unit));
     const std::string& name = run.spec.units[unit].name;
     EXPECT_EQ(frozen[unit], partition.frozen_bytes > 0 ? two_steps[unit] : 0) << name;
     EXPECT_EQ(trainable[unit], partition.trainable_elements > 0 ? 2 * one_step[unit] : 0) << name;
   }
+}
+
+void expect_transfers(const PlanResult& plan, const char* name, const TransferCount& before,
+                      const TransferCount& after) {
+  const auto found = plan.copies.find(name);
+  const CostSum planned = found == plan.copies.end() ? CostSum{} : found->second;
+  EXPECT_EQ(after.count - before.count, planned.count) << name;
+  EXPECT_EQ(after.bytes - before.bytes, planned.bytes_read) << name;
 }
 
 void expect_plan_is_run(const RunConfig& config, int world) {
@@ -75,6 +84,8 @@ void expect_plan_is_run(const RunConfig& config, int world) {
     trainer.train_step(batch, 0, 1e-4);
     const std::vector<int64_t> before = gathers(trainer.params());
     self.communicator->clear_counts();
+    const TransferCount reads = trainer.disk().reads();
+    const TransferCount writes = trainer.disk().writes();
     trainer.train_step(batch, 1, 1e-4);
     const std::map<std::string, CollectiveCount> counts = self.communicator->counts();
     EXPECT_EQ(self.memory.stats().current_bytes, planned.persistent_bytes);
@@ -86,6 +97,8 @@ void expect_plan_is_run(const RunConfig& config, int world) {
         EXPECT_EQ(counts.at(name).count, count.count) << name;
         EXPECT_EQ(counts.at(name).bytes, count.bytes) << name;
       }
+      expect_transfers(plan, "disk_read", reads, trainer.disk().reads());
+      expect_transfers(plan, "disk_write", writes, trainer.disk().writes());
       const std::vector<int64_t> after = gathers(trainer.params());
       for (size_t unit = 0; unit < after.size(); ++unit) {
         EXPECT_EQ(after[unit] - before[unit], plan.gathers_per_unit[unit].second)
@@ -96,6 +109,7 @@ void expect_plan_is_run(const RunConfig& config, int world) {
                                  trainer.params().trainable_gathers());
     CollectedWeights sink;
     trainer.export_trained(&sink);
+    EXPECT_EQ(trainer.disk().reserved_bytes(), planned.disk_bytes);
     EXPECT_EQ(self.memory.stats().peak_bytes, planned.peak_bytes);
     EXPECT_EQ(self.memory.stats().current_bytes, planned.persistent_bytes);
   });
@@ -105,6 +119,11 @@ std::string describe(const RunConfig& config, int world) {
   return "world " + std::to_string(world) + ", stage " + std::to_string(config.zero.stage) +
          (config.zero.schedule == ScheduleOption::kLayerMajor ? ", layer_major" : ", batch_major") +
          (config.gradient_checkpointing == CheckpointingOption::kFull ? ", recompute" : "") +
+         (config.gradient_checkpointing == CheckpointingOption::kSelective ? ", selective" : "") +
+         (config.numerics.reduce == ReduceOption::kMicroStep ? ", micro_step" : "") +
+         (config.zero.offload_param == OffloadOption::kNvme ? ", parameters on disk" : "") +
+         (config.zero.offload_optimizer == OffloadOption::kNvme ? ", optimizer on disk" : "") +
+         (config.zero.offload_activations == OffloadOption::kNvme ? ", boundaries on disk" : "") +
          (config.bf16 ? ", bf16" : ", f32") +
          (config.numerics.lanes ? ", lanes " + std::to_string(*config.numerics.lanes) : "");
 }
@@ -125,6 +144,31 @@ TEST_P(PlanIsRun, InBytesCollectivesAndGathers) {
           SCOPED_TRACE(describe(config, world));
           expect_plan_is_run(config, world);
         }
+      }
+    }
+  }
+}
+
+TEST_P(PlanIsRun, WithStatesOnDiskSelectiveRecomputationAndMicroSteps) {
+  const auto [model, kind, world] = GetParam();
+  const Golden golden(model);
+  const TempFolder folder;
+  for (const int stage : {0, 2, 3}) {
+    for (const bool layer_major : {false, true}) {
+      for (int disk = 0; disk < 8; ++disk) {
+        RunConfig config = small_config(golden, kind, stage, layer_major);
+        const auto place = [disk](int bit) {
+          return (disk & bit) != 0 ? OffloadOption::kNvme : OffloadOption::kNone;
+        };
+        config.zero.offload_param = place(1);
+        config.zero.offload_optimizer = place(2);
+        config.zero.offload_activations = place(4);
+        config.zero.nvme_path = folder.path();
+        config.bf16 = (disk & 1) != 0 && stage == 3;
+        config.gradient_checkpointing = CheckpointingOption::kSelective;
+        if (stage == 2) config.numerics.reduce = ReduceOption::kMicroStep;
+        SCOPED_TRACE(describe(config, world));
+        expect_plan_is_run(config, world);
       }
     }
   }
@@ -234,8 +278,8 @@ TEST(Plan, PeakWorkedByHand) {
   // Scratch: the head's is the largest. xt, normed, rstd, losses, dnormed, and logits [16, 97].
   constexpr int64_t kScratch = 2 * kChain + 2 * kRow + kChain + 6400;
 
-  // Threads: 4 MiB for the one that computes, 256 bytes for the one that communicates.
-  constexpr int64_t kThreads = (int64_t{4} << 20) + 256;
+  // Threads: 4 MiB for the one that computes, 256 bytes each for those that communicate and store.
+  constexpr int64_t kThreads = (int64_t{4} << 20) + 2 * 256;
   constexpr int64_t kTotal =
       kThreads + kWeights + kGradients + kMoments + kSmall + kActivations + kScratch;
 
