@@ -11,6 +11,7 @@
 #include "kernels/cpu/isa.h"
 #include "launcher/rank_discovery.h"
 #include "launcher/verbs.h"
+#include "runtime/train/budget.h"
 #include "runtime/train/output.h"
 #include "runtime/train/plan.h"
 #include "runtime/train/run.h"
@@ -38,15 +39,17 @@ void check_fits(const RunConfig& config, const ProcessRank& process, int world, 
   machine.name = "this host";
   machine.ranks_per_host = process.world_size > 1 ? process.ranks_on_host : world;
   machine.f32_flops = machine.bf16_flops = machine.memory_bandwidth = machine.network_bandwidth = 1;
-  machine.memory_bytes = available_memory();
+  machine.memory_bytes = config.memory_budget ? 0 : memory_budget().bytes;
   const PlanResult plan = make_plan(config, options, machine);
-  const int64_t peak = plan.ranks[0].peak_bytes;
-  log_info("plan: " + std::to_string(peak >> 20) + " MiB a rank at peak, " +
-           std::to_string((plan.budget_bytes / plan.ranks_per_host) >> 20) + " MiB allowed");
+  log_info("plan: " + std::to_string(plan.ranks[0].peak_bytes >> 20) + " MiB a rank at peak, " +
+           std::to_string(plan.host_peak_bytes() >> 20) + " MiB of " +
+           std::to_string(plan.budget_bytes >> 20) + " MiB on this host");
   if (plan.fits) return;
-  const std::string message = "the run needs " + std::to_string(peak) + " bytes a rank at peak, " +
-                              std::to_string(plan.budget_bytes / plan.ranks_per_host) +
-                              " are there; see `athanor plan`, or start anyway with --force";
+  const std::string message = "the run needs " + std::to_string(plan.host_peak_bytes()) +
+                              " bytes on this host (" + std::to_string(plan.ranks_per_host) +
+                              " ranks at peak), the budget is " +
+                              std::to_string(plan.budget_bytes) +
+                              " bytes; see `athanor plan`, or start anyway with --force";
   if (!force) throw Error(ErrorKind::kDoesNotFit, message);
   log_warning(message);
 }

@@ -99,7 +99,7 @@ struct RunConfig {
   DeviceOption device = DeviceOption::kAuto;
   std::optional<int64_t> threads;        // per rank; absent: auto
   int64_t ranks = 1;                     // thread ranks in one process
-  std::optional<int64_t> memory_budget;  // bytes
+  std::optional<int64_t> memory_budget;  // bytes, of all ranks of a host
 
   ZeroConfig zero;
   NumericsConfig numerics;

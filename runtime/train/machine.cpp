@@ -6,7 +6,6 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
-#include <limits>
 #include <set>
 #include <sstream>
 
@@ -16,6 +15,7 @@
 #include "core/thread_pool.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/matmul/matmul.h"
+#include "runtime/train/budget.h"
 #include "runtime/train/session.h"
 
 namespace athanor {
@@ -62,7 +62,7 @@ Machine measure_here(int threads) {
     copy(to.view(DType::kF32, {kElements}), from.view(DType::kF32, {kElements}), stream);
   });
   machine.network_bandwidth = machine.memory_bandwidth / 2;  // ranks of one host copy memory
-  machine.memory_bytes = available_memory();
+  machine.memory_bytes = memory_budget().bytes;
   return machine;
 }
 
@@ -78,41 +78,7 @@ double number(const YAML::Node& node, const std::string& file, const char* key, 
   }
 }
 
-// The smallest of MemAvailable and what the cgroup still allows.
-int64_t meminfo_available() {
-  std::ifstream file("/proc/meminfo");
-  std::string key;
-  int64_t kib = 0;
-  std::string unit;
-  while (file >> key >> kib && std::getline(file, unit)) {
-    if (key == "MemAvailable:") return kib * 1024;
-  }
-  return std::numeric_limits<int64_t>::max();
-}
-
-int64_t cgroup_available() {
-  const std::filesystem::path root = "/sys/fs/cgroup";
-  std::ifstream limit_file(root / "memory.max");
-  std::string limit;
-  if (!(limit_file >> limit) || limit == "max") return std::numeric_limits<int64_t>::max();
-  int64_t used = 0;
-  std::ifstream(root / "memory.current") >> used;
-  int64_t cache = 0;
-  std::ifstream stat(root / "memory.stat");
-  std::string key;
-  int64_t value = 0;
-  while (stat >> key >> value) {
-    if (key == "file") cache = value;
-  }
-  return std::stoll(limit) - used + cache;
-}
-
 }  // namespace
-
-int64_t available_memory() {
-  const int64_t free = std::max<int64_t>(0, std::min(meminfo_available(), cgroup_available()));
-  return free - free / 20;
-}
 
 Machine load_machine(const std::string& name, int threads_per_rank) {
   if (name == "here") return measure_here(threads_per_rank);

@@ -20,7 +20,4 @@ struct Machine {
 // fields of Machine. Errors are kConfig.
 Machine load_machine(const std::string& name_or_file, int threads_per_rank);
 
-// min(MemAvailable, cgroup limit - use + its file cache) - 5 %, in bytes.
-int64_t available_memory();
-
 }  // namespace athanor

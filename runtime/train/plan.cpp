@@ -163,9 +163,8 @@ PlanResult make_plan(const RunConfig& config, const PlanOptions& options, const 
   plan.ranks_per_host = machine.ranks_per_host > 0
                             ? std::min(machine.ranks_per_host, options.world_size)
                             : options.world_size;
-  plan.budget_bytes =
-      config.memory_budget ? *config.memory_budget * plan.ranks_per_host : machine.memory_bytes;
-  plan.fits = plan.ranks[0].peak_bytes <= plan.budget_bytes / plan.ranks_per_host;
+  plan.budget_bytes = config.memory_budget.value_or(machine.memory_bytes);
+  plan.fits = plan.host_peak_bytes() <= plan.budget_bytes;
   return plan;
 }
 

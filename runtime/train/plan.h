@@ -36,7 +36,9 @@ struct PlanResult {
   double floor_seconds = 0;
   int ranks_per_host = 1;
   int64_t budget_bytes = 0;  // of a host
-  bool fits = true;
+  bool fits = true;          // host_peak_bytes() <= budget_bytes
+  // Of all ranks of a host, each counted as the largest one.
+  int64_t host_peak_bytes() const { return ranks.at(0).peak_bytes * ranks_per_host; }
 };
 
 struct PlanOptions {
