@@ -63,9 +63,14 @@ int dispatch(int argc, char** argv) {
       app.add_subcommand("plan", "memory, communication and floor time of a step");
   add_config_arguments(plan_verb, plan);
   plan_verb->add_option("--world", plan.world, "number of ranks")->check(CLI::Range(1, 1 << 20));
-  plan_verb->add_option("--machine", plan.machine, "here or a profile file");
+  plan_verb->add_option("--machine", plan.machine,
+                        "here, gb10x2, h100x8, rtx4090x2 or a profile file");
   plan_verb->add_flag("--json", plan.json);
   plan_verb->add_flag("--all-ranks", plan.all_ranks);
+  plan_verb->add_option("--timeline", plan.timeline,
+                        "write the planned step as a Chrome trace to this file");
+  plan_verb->add_flag("--compare", plan.compare,
+                      "a table of stages, offloads, schedules and recomputation");
 
   athanor::GenerateArguments generate;
   CLI::App* generate_verb = app.add_subcommand("generate", "continue a prompt");

@@ -1,5 +1,4 @@
 // athanor train: as one rank of an MPI job, or with its ranks as threads of this process.
-#include <algorithm>
 #include <exception>
 #include <memory>
 #include <string>
@@ -9,9 +8,10 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "kernels/cpu/isa.h"
+#include "launcher/fit.h"
 #include "launcher/rank_discovery.h"
 #include "launcher/verbs.h"
-#include "runtime/train/budget.h"
+#include "runtime/train/auto_choice.h"
 #include "runtime/train/output.h"
 #include "runtime/train/plan.h"
 #include "runtime/train/run.h"
@@ -27,32 +27,6 @@ struct Job {
   int threads;
   const std::atomic<int>& stop;
 };
-
-// Throws kDoesNotFit before anything is allocated.
-void check_fits(const RunConfig& config, const ProcessRank& process, int world, int threads,
-                bool force) {
-  PlanOptions options;
-  options.world_size = world;
-  options.threads = threads;
-  options.mpi_staging_bytes = process.world_size > 1 ? mpi_staging_bytes(world) : 0;
-  Machine machine;
-  machine.name = "this host";
-  machine.ranks_per_host = process.world_size > 1 ? process.ranks_on_host : world;
-  machine.f32_flops = machine.bf16_flops = machine.memory_bandwidth = machine.network_bandwidth = 1;
-  machine.memory_bytes = config.memory_budget ? 0 : memory_budget().bytes;
-  const PlanResult plan = make_plan(config, options, machine);
-  log_info("plan: " + std::to_string(plan.ranks[0].peak_bytes >> 20) + " MiB a rank at peak, " +
-           std::to_string(plan.host_peak_bytes() >> 20) + " MiB of " +
-           std::to_string(plan.budget_bytes >> 20) + " MiB on this host");
-  if (plan.fits) return;
-  const std::string message = "the run needs " + std::to_string(plan.host_peak_bytes()) +
-                              " bytes on this host (" + std::to_string(plan.ranks_per_host) +
-                              " ranks at peak), the budget is " +
-                              std::to_string(plan.budget_bytes) +
-                              " bytes; see `athanor plan`, or start anyway with --force";
-  if (!force) throw Error(ErrorKind::kDoesNotFit, message);
-  log_warning(message);
-}
 
 RunOutcome train_rank(const Job& job, Communicator& communicator, CpuDevice& device,
                       Allocator& memory) {
@@ -131,7 +105,6 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
   set_log_rank(process.rank, process.world_size);
   RunConfig config = load_run_config(arguments.config, arguments.overrides, kTrainRequiredKeys);
   refuse_unimplemented(config);
-  resolve_auto(config);
   if (process.world_size > 1 && config.ranks > 1) {
     throw Error(ErrorKind::kConfig, "ranks: found " + std::to_string(config.ranks) +
                                         ", needed 1 under mpirun, which started " +
@@ -140,7 +113,15 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
   const int world = process.world_size > 1 ? process.world_size : static_cast<int>(config.ranks);
   const int threads = threads_per_rank(
       config, process.world_size > 1 ? process.ranks_on_host : static_cast<int>(config.ranks));
+  PlanOptions options;
+  options.world_size = world;
+  options.threads = threads;
+  options.mpi_staging_bytes = process.world_size > 1 ? mpi_staging_bytes(world) : 0;
+  const Machine machine = this_host(config, process, world);
+  const std::string decided = decide_auto(config, options, machine);
+  resolve_auto(config);
   const ResolvedRun run = resolve_run(config, world);
+  warn_about(run);
   if (process.rank == 0) check_output_folder(config);
   { RunWeights check(run); }  // shapes and files, before data is tokenised
   log_info("athanor: " + std::to_string(world) + " ranks of " + std::to_string(threads) +
@@ -150,7 +131,8 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
            " rows a step, " + std::to_string(run.batch.lanes) + " lanes");
   log_info("model: " + std::to_string(run.spec.parameters()) + " parameters, " +
            std::to_string(run.spec.trainable_parameters()) + " trained");
-  check_fits(config, process, world, threads, arguments.force);
+  if (!decided.empty()) log_info(decided);
+  check_fits(arguments, config, options, machine, process.rank == 0);
   const RunData data = load_run_data(run);
   log_info("data: " + std::to_string(data.report.records) + " records, " +
            std::to_string(data.report.tokens) + " tokens, " +
@@ -169,25 +151,6 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
   log_info((outcome.stopped ? "stopped after " : "finished ") + std::to_string(outcome.steps) +
            " steps, loss " + std::to_string(outcome.last_loss) + ", saved in " + config.output_dir);
   return outcome.stopped ? exit_code(ErrorKind::kStopped) : 0;
-}
-
-int run_plan(const PlanArguments& arguments) {
-  const ProcessRank process = discover_process_rank();
-  RunConfig config = load_run_config(arguments.config, arguments.overrides);
-  refuse_unimplemented(config);
-  resolve_auto(config);
-  PlanOptions options;
-  options.world_size = arguments.world > 0 ? arguments.world : static_cast<int>(config.ranks);
-  const bool here = arguments.machine == "here";
-  options.threads = threads_per_rank(config, here ? std::min(options.world_size, 64) : 1);
-  options.mpi_staging_bytes =
-      options.world_size == config.ranks ? 0 : mpi_staging_bytes(options.world_size);
-  options.all_ranks = arguments.all_ranks;
-  const Machine machine = load_machine(arguments.machine, options.threads);
-  const PlanResult plan = make_plan(config, options, machine);
-  const std::string text = arguments.json ? plan_json(plan) : plan_table(plan, machine);
-  if (process.rank == 0) std::fwrite(text.data(), 1, text.size(), stdout);
-  return plan.fits ? 0 : exit_code(ErrorKind::kDoesNotFit);
 }
 
 }  // namespace athanor

@@ -23,6 +23,8 @@ struct PlanArguments : ConfigArguments {
   std::string machine = "here";
   bool json = false;
   bool all_ranks = false;
+  bool compare = false;  // stages x offloads x schedules x recomputation instead of one plan
+  std::string timeline;  // file of a Chrome trace of the planned step
 };
 int run_plan(const PlanArguments& arguments);
 

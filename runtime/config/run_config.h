@@ -95,7 +95,7 @@ struct RunConfig {
   int64_t seed = 42;
 
   bool bf16 = false;
-  CheckpointingOption gradient_checkpointing = CheckpointingOption::kNone;
+  CheckpointingOption gradient_checkpointing = CheckpointingOption::kAuto;
   DeviceOption device = DeviceOption::kAuto;
   std::optional<int64_t> threads;        // per rank; absent: auto
   int64_t ranks = 1;                     // thread ranks in one process
@@ -130,8 +130,8 @@ std::string to_yaml(const RunConfig& config);
 // carry out. Call it right after loading, before resolve_auto.
 void refuse_unimplemented(const RunConfig& config);
 
-// Replaces `auto` by what this build does: device cpu, schedule batch_major, no recomputation.
-// Explicit values stay as they are.
+// Replaces `auto` by what holds without a plan: device cpu, schedule batch_major, no recomputation.
+// Explicit values stay as they are. A run decides the last two by dry runs first (decide_auto).
 void resolve_auto(RunConfig& config);
 
 // lora_target is one regular expression rather than module names.

@@ -6,8 +6,8 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <set>
-#include <sstream>
 
 #include "core/buffer.h"
 #include "core/error.h"
@@ -16,6 +16,7 @@
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/matmul/matmul.h"
 #include "runtime/train/budget.h"
+#include "runtime/train/machine_profiles.h"
 #include "runtime/train/session.h"
 
 namespace athanor {
@@ -62,6 +63,7 @@ Machine measure_here(int threads) {
     copy(to.view(DType::kF32, {kElements}), from.view(DType::kF32, {kElements}), stream);
   });
   machine.network_bandwidth = machine.memory_bandwidth / 2;  // ranks of one host copy memory
+  machine.disk_bandwidth = nominal_host().disk_bandwidth;    // a disk is not measured in passing
   machine.memory_bytes = memory_budget().bytes;
   return machine;
 }
@@ -78,24 +80,17 @@ double number(const YAML::Node& node, const std::string& file, const char* key, 
   }
 }
 
-}  // namespace
-
-Machine load_machine(const std::string& name, int threads_per_rank) {
-  if (name == "here") return measure_here(threads_per_rank);
-  if (!std::filesystem::is_regular_file(name)) {
-    throw Error(ErrorKind::kConfig,
-                "--machine " + name + ": no such file, and the only built-in machine is `here`");
-  }
+Machine parse_machine(const std::string& text, const std::string& name) {
   YAML::Node node;
   try {
-    node = YAML::LoadFile(name);
+    node = YAML::Load(text);
   } catch (const YAML::Exception& error) {
     throw Error(ErrorKind::kConfig, name + ": " + error.what());
   }
   if (!node.IsMap()) throw Error(ErrorKind::kConfig, name + ": needed a map of machine fields");
   static const std::set<std::string> kKnown = {
-      "name",         "ranks_per_host",   "f32_flops",         "bf16_flops",
-      "memory_bytes", "memory_bandwidth", "network_bandwidth", "source"};
+      "name",         "ranks_per_host",   "f32_flops",         "bf16_flops",    "source",
+      "memory_bytes", "memory_bandwidth", "network_bandwidth", "disk_bandwidth"};
   for (const auto& item : node) {
     const auto key = item.first.as<std::string>();
     if (!kKnown.contains(key)) throw Error(ErrorKind::kConfig, name + ": unknown key " + key);
@@ -107,8 +102,38 @@ Machine load_machine(const std::string& name, int threads_per_rank) {
   machine.bf16_flops = number(node, name, "bf16_flops", true);
   machine.memory_bandwidth = number(node, name, "memory_bandwidth", true);
   machine.network_bandwidth = number(node, name, "network_bandwidth", true);
+  machine.disk_bandwidth = number(node, name, "disk_bandwidth", false);
   machine.memory_bytes = static_cast<int64_t>(number(node, name, "memory_bytes", true));
   return machine;
+}
+
+}  // namespace
+
+Machine nominal_host() {
+  Machine machine;
+  machine.name = "this host";
+  machine.f32_flops = 250e9;
+  machine.bf16_flops = 500e9;
+  machine.memory_bandwidth = 40e9;
+  machine.network_bandwidth = 10e9;
+  machine.disk_bandwidth = 1.5e9;
+  return machine;
+}
+
+Machine load_machine(const std::string& name, int threads_per_rank) {
+  if (name == "here") return measure_here(threads_per_rank);
+  std::string known = "here";
+  for (const MachineProfile& profile : machine_profiles()) {
+    if (profile.name == name) return parse_machine(profile.yaml, name);
+    known += ", " + profile.name;
+  }
+  std::ifstream file(name);
+  if (!std::filesystem::is_regular_file(name) || !file) {
+    throw Error(ErrorKind::kConfig,
+                "--machine " + name + ": found no such file, needed one or one of " + known);
+  }
+  const std::string text(std::istreambuf_iterator<char>(file), {});
+  return parse_machine(text, name);
 }
 
 }  // namespace athanor

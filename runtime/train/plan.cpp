@@ -1,27 +1,14 @@
 #include "runtime/train/plan.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "runtime/train/figures.h"
 #include "runtime/train/trainer.h"
 
 namespace athanor {
 namespace {
-
-StepBatch full_step_batch(const ResolvedRun& run, const LanePlan& plan, int rank) {
-  StepBatch batch;
-  batch.micro_batches = plan.micro_batches;
-  batch.slots.resize(static_cast<size_t>(plan.slots()));
-  const HostMicroBatch full = full_micro_batch(run.trainer.rows, run.trainer.cutoff_len);
-  for (int64_t slot = 0; slot < plan.slots(); ++slot) {
-    if (plan.micro_batch(rank, slot) == kAbsent) continue;
-    batch.slots[static_cast<size_t>(slot)] = full;
-  }
-  batch.target_tokens = plan.micro_batches * full.data.target_tokens;
-  return batch;
-}
 
 // One rank of the run without memory: the same objects in the same order as a run makes them.
 struct DryRank {
@@ -107,24 +94,6 @@ void fill_step(PlanResult& plan, DryRank& dry, const Machine& machine) {
   plan.floor_seconds = std::max(plan.compute_seconds, plan.communication_seconds);
 }
 
-std::string human(double value, const char* unit) {
-  static constexpr const char* kPrefixes[] = {"", "k", "M", "G", "T", "P"};
-  size_t prefix = 0;
-  while (value >= 1000 && prefix + 1 < std::size(kPrefixes)) {
-    value /= 1000;
-    ++prefix;
-  }
-  char text[64];
-  std::snprintf(text, sizeof text, "%.4g %s%s", value, kPrefixes[prefix], unit);
-  return text;
-}
-
-std::string gibibytes(int64_t bytes) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.3f GiB", static_cast<double>(bytes) / (1 << 30));
-  return text;
-}
-
 const char* order_name(ScheduleOrder order) {
   return order == ScheduleOrder::kLayerMajor ? "layer_major" : "batch_major";
 }
@@ -142,6 +111,19 @@ const char* recomputation_name(Recomputation recompute) {
 }
 
 }  // namespace
+
+StepBatch full_step_batch(const ResolvedRun& run, const LanePlan& plan, int rank) {
+  StepBatch batch;
+  batch.micro_batches = plan.micro_batches;
+  batch.slots.resize(static_cast<size_t>(plan.slots()));
+  const HostMicroBatch full = full_micro_batch(run.trainer.rows, run.trainer.cutoff_len);
+  for (int64_t slot = 0; slot < plan.slots(); ++slot) {
+    if (plan.micro_batch(rank, slot) == kAbsent) continue;
+    batch.slots[static_cast<size_t>(slot)] = full;
+  }
+  batch.target_tokens = plan.micro_batches * full.data.target_tokens;
+  return batch;
+}
 
 PlanResult make_plan(const RunConfig& config, const PlanOptions& options, const Machine& machine) {
   PlanResult plan;

@@ -11,6 +11,7 @@
 #include "core/stream.h"
 #include "runtime/train/machine.h"
 #include "runtime/train/session.h"
+#include "runtime/train/step_batch.h"
 #include "sharding/comm/communicator.h"
 
 namespace athanor {
@@ -49,6 +50,8 @@ struct PlanOptions {
 };
 
 PlanResult make_plan(const RunConfig& config, const PlanOptions& options, const Machine& machine);
+// A step of the longest micro-batches there can be, as `rank` has it.
+StepBatch full_step_batch(const ResolvedRun& run, const LanePlan& plan, int rank);
 std::string plan_json(const PlanResult& plan);
 std::string plan_table(const PlanResult& plan, const Machine& machine);
 

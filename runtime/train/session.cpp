@@ -95,15 +95,17 @@ ResolvedRun resolve_run(const RunConfig& config, int world_size) {
   }
   run.spec =
       build_model_spec(model, lora ? std::optional(lora_options(config)) : std::nullopt, !lora);
-  if (config.cutoff_len > model.max_position_embeddings) {
-    log_warning("cutoff_len " + std::to_string(config.cutoff_len) +
-                " is beyond the model's max_position_embeddings " +
-                std::to_string(model.max_position_embeddings));
-  }
   run.trainer = trainer_options(config, run.batch);
   run.trainer.frozen_in_place =
       !config.train_from_scratch && model.stored_dtype == run.trainer.dtype;
   return run;
+}
+
+void warn_about(const ResolvedRun& run) {
+  const int64_t positions = run.spec.config.max_position_embeddings;
+  if (run.config.cutoff_len <= positions) return;
+  log_warning("cutoff_len " + std::to_string(run.config.cutoff_len) +
+              " is beyond the model's max_position_embeddings " + std::to_string(positions));
 }
 
 RunWeights::RunWeights(const ResolvedRun& run) {

@@ -33,6 +33,8 @@ struct ResolvedRun {
 // Reads config.json and an adapter's configuration, not weights. `config` has gone through
 // refuse_unimplemented and resolve_auto.
 ResolvedRun resolve_run(const RunConfig& config, int world_size);
+// Logs what is allowed but rarely meant. Apart, because plans resolve a run many times.
+void warn_about(const ResolvedRun& run);
 
 // The files that a run reads its initial values from.
 class RunWeights {

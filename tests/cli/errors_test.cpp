@@ -71,7 +71,8 @@ TEST_F(CliTest, CommandLineErrorsEndWithTwo) {
 }
 
 TEST_F(CliTest, RunThatDoesNotFitIsRefusedBeforeItTouchesAnything) {
-  expect_error(train({"memory_budget=1MiB"}), 71, {"bytes", "--force"});
+  expect_error(train({"memory_budget=1MiB"}), 71,
+               {"bytes", "--force", "cheapest changes: ", "saves "});
   EXPECT_FALSE(std::filesystem::exists(out()));
   std::vector<std::string> forced = train_command({"memory_budget=1MiB", "--force"});
   const ProcessResult result = run_process(forced);

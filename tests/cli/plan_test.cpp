@@ -53,6 +53,48 @@ TEST_F(CliTest, PlanThatDoesNotFitIsPrintedAndEndsWith71) {
   EXPECT_NE(table.out.find("DOES NOT FIT"), std::string::npos) << table.out;
 }
 
+TEST_F(CliTest, PlanThatDoesNotFitNamesThreeChanges) {
+  const std::vector<std::string> plan = {"plan", folder_ / "config.yaml", "memory_budget=1MiB"};
+  std::vector<std::string> as_json = plan;
+  as_json.push_back("--json");
+  const Json changes = Json::parse(athanor(as_json).out).at("changes");
+  ASSERT_EQ(changes.size(), 3u);
+  for (const Json& change : changes) EXPECT_GT(change.at("saved_bytes"), 0);
+  EXPECT_NE(athanor(plan).out.find("cheapest changes"), std::string::npos);
+}
+
+TEST_F(CliTest, PlanComparesPlacements) {
+  const ProcessResult table =
+      athanor({"plan", folder_ / "config.yaml", "--world", "2", "--compare"});
+  ASSERT_EQ(table.exit_code, 0) << table.err;
+  EXPECT_NE(table.out.find("device peak"), std::string::npos) << table.out;
+  const ProcessResult json =
+      athanor({"plan", folder_ / "config.yaml", "--world", "2", "--compare", "--json"});
+  for (const Json& row : Json::parse(json.out)) {
+    EXPECT_EQ(keys_of(row), (Keys{"zero_stage", "offload", "schedule", "gradient_checkpointing",
+                                  "tiers", "floor_seconds", "fits"}));
+  }
+}
+
+TEST_F(CliTest, PlanWritesATimelineAndKnowsProfiles) {
+  const std::filesystem::path file = folder_ / "step.json";
+  const ProcessResult result = athanor({"plan", folder_ / "config.yaml", "--machine", "h100x8",
+                                        "--world", "8", "--timeline", file.string()});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.out.find("on h100x8"), std::string::npos) << result.out;
+  EXPECT_GT(Json::parse(slurp(file)).at("traceEvents").size(), 10u);
+}
+
+TEST_F(CliTest, TrainSaysWhatAutoBecame) {
+  const ProcessResult result = train();
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.err.find("auto: zero.schedule=batch_major gradient_checkpointing=none"),
+            std::string::npos)
+      << result.err;
+  const std::string args = slurp(out() / "training_args.yaml");
+  EXPECT_EQ(args.find("auto"), std::string::npos) << args;
+}
+
 class LargePlan : public CliTest, public ::testing::WithParamInterface<int> {
  protected:
   void SetUp() override {
