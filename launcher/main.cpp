@@ -57,6 +57,8 @@ int dispatch(int argc, char** argv) {
       app.add_subcommand("train", "train as CONFIG says; under mpirun: one rank");
   add_config_arguments(train_verb, train);
   train_verb->add_flag("--force", train.force, "start although the plan exceeds the memory budget");
+  train_verb->add_option("--profile", train.profile,
+                         "write what rank 0 ran as a Chrome trace and print a table of operations");
 
   athanor::PlanArguments plan;
   CLI::App* plan_verb =

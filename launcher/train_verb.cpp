@@ -1,4 +1,5 @@
 // athanor train: as one rank of an MPI job, or with its ranks as threads of this process.
+#include <cstdio>
 #include <exception>
 #include <memory>
 #include <string>
@@ -11,9 +12,11 @@
 #include "launcher/fit.h"
 #include "launcher/rank_discovery.h"
 #include "launcher/verbs.h"
+#include "runtime/io/atomic_file.h"
 #include "runtime/train/auto_choice.h"
 #include "runtime/train/output.h"
 #include "runtime/train/plan.h"
+#include "runtime/train/profile.h"
 #include "runtime/train/run.h"
 #include "sharding/comm/mpi_communicator.h"
 #include "sharding/comm/thread_communicator.h"
@@ -26,12 +29,14 @@ struct Job {
   const RunData& data;
   int threads;
   const std::atomic<int>& stop;
+  Timeline* profile;  // of rank 0; may be null
 };
 
 RunOutcome train_rank(const Job& job, Communicator& communicator, CpuDevice& device,
                       Allocator& memory) {
   try {
-    return run_training(job.run, job.data, communicator, device, memory, job.stop);
+    return run_training(job.run, job.data, communicator, device, memory, job.stop,
+                        communicator.rank() == 0 ? job.profile : nullptr);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kLostPeer) log_error(error.message());
     communicator.abort(error.message(), exit_code(error.kind()));
@@ -52,7 +57,7 @@ RunOutcome run_as_process(const Job& job, const ProcessRank& process) {
   ATHANOR_CHECK(communicator->world_size() == process.world_size,
                 "MPI has another number of ranks than the launcher's environment says");
   if (process.world_size == 1) {
-    return run_training(job.run, job.data, *communicator, device, memory, job.stop);
+    return run_training(job.run, job.data, *communicator, device, memory, job.stop, job.profile);
   }
   return train_rank(job, *communicator, device, memory);
 }
@@ -71,8 +76,8 @@ RunOutcome run_as_threads(const Job& job, int world) {
         CpuDevice device(memory, job.threads);
         const auto communicator = make_thread_communicator(group, rank);
         try {
-          outcomes[index] =
-              run_training(job.run, job.data, *communicator, device, memory, job.stop);
+          outcomes[index] = run_training(job.run, job.data, *communicator, device, memory, job.stop,
+                                         rank == 0 ? job.profile : nullptr);
         } catch (const std::exception& error) {
           communicator->abort(error.what(), 0);
           throw;
@@ -145,9 +150,18 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
            (data.report.truncated > 0
                 ? ", " + std::to_string(data.report.truncated) + " cut at cutoff_len"
                 : ""));
-  const Job job{run, data, threads, stop};
+  Timeline profile;
+  const Job job{run, data, threads, stop, arguments.profile.empty() ? nullptr : &profile};
   const RunOutcome outcome = process.world_size == 1 && world > 1 ? run_as_threads(job, world)
                                                                   : run_as_process(job, process);
+  log_info("memory: " + std::to_string(outcome.device.peak_bytes) +
+           " bytes a rank allocated at peak");
+  if (job.profile != nullptr && process.rank == 0) {
+    write_file_atomic(arguments.profile, chrome_trace(profile));
+    const std::string table =
+        profile_table(profile, load_machine("here", threads), run.trainer.dtype);
+    std::fwrite(table.data(), 1, table.size(), stdout);
+  }
   log_info((outcome.stopped ? "stopped after " : "finished ") + std::to_string(outcome.steps) +
            " steps, loss " + std::to_string(outcome.last_loss) + ", saved in " + config.output_dir);
   return outcome.stopped ? exit_code(ErrorKind::kStopped) : 0;

@@ -14,7 +14,8 @@ struct ConfigArguments {
 };
 
 struct TrainArguments : ConfigArguments {
-  bool force = false;  // start although the plan does not fit
+  bool force = false;   // start although the plan does not fit
+  std::string profile;  // file of a Chrome trace of what rank 0 ran
 };
 int run_train(const TrainArguments& arguments, const std::atomic<int>& stop);
 

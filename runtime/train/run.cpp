@@ -15,6 +15,7 @@
 #include "runtime/io/trainer_log.h"
 #include "runtime/optim/lr_schedule.h"
 #include "runtime/train/output.h"
+#include "runtime/train/profile.h"
 
 namespace athanor {
 namespace {
@@ -52,11 +53,47 @@ LrOptions lr_options(const RunConfig& config, int64_t total_steps) {
   return options;
 }
 
+struct RunProfile {
+  explicit RunProfile(CpuDevice& device)
+      : compute(device.compute, ProfilingStream::Clock::now()),
+        communication(device.communication, ProfilingStream::Clock::now()) {}
+
+  void clear() {
+    synchronize();
+    compute.clear();
+    communication.clear();
+  }
+  void synchronize() {
+    compute.synchronize();
+    communication.synchronize();
+  }
+  Timeline timeline() {
+    synchronize();
+    if (const int64_t dropped = compute.dropped() + communication.dropped(); dropped > 0) {
+      log_warning("profile: " + std::to_string(dropped) +
+                  " operations too many are left out; fewer max_steps keep all");
+    }
+    Timeline timeline;
+    timeline.tracks.push_back({"compute", compute.operations()});
+    timeline.tracks.push_back({"communication", communication.operations()});
+    for (const TimelineTrack& track : timeline.tracks) {
+      if (track.operations.empty()) continue;
+      timeline.seconds = std::max(timeline.seconds, track.operations.back().end_seconds);
+    }
+    return timeline;
+  }
+
+  ProfilingStream compute;
+  ProfilingStream communication;
+};
+
+Stream& stream(Stream& any) { return any; }
+
 // The state of one rank's run.
 class Run {
  public:
   Run(const ResolvedRun& run, const RunData& data, Communicator& communicator, CpuDevice& device,
-      Allocator& memory)
+      Allocator& memory, RunProfile* profile)
       : run_(run),
         config_(run.config),
         data_(data),
@@ -65,13 +102,17 @@ class Run {
         steps_(count_steps(run.config, run.batch, data.train)),
         lr_(lr_options(run.config, steps_.total)),
         trainer_(run.spec, run.trainer,
-                 {memory, device.compute, device.communication, communicator, &device.storage}) {}
+                 {memory, profile != nullptr ? profile->compute : stream(device.compute),
+                  profile != nullptr ? profile->communication : stream(device.communication),
+                  communicator, &device.storage}),
+        profile_(profile) {}
 
   RunOutcome go(const std::atomic<int>& stop) {
     load();
     RunOutcome outcome;
     for (int64_t step = 0; step < steps_.total && !outcome.stopped; ++step) {
       outcome.last_loss = one_step(step);
+      if (profile_ != nullptr && step == 0 && steps_.total > 1) profile_->clear();
       outcome.steps = step + 1;
       const bool last = step + 1 == steps_.total;
       if (!last) evaluate_if_due(step);
@@ -247,6 +288,7 @@ class Run {
   RunSteps steps_;
   LrOptions lr_;
   Trainer trainer_;
+  RunProfile* profile_;
   std::optional<TrainerLog> log_;  // rank 0 only
   std::vector<TrainerStateEntry> history_;
   Clock::time_point start_ = Clock::now();
@@ -327,10 +369,14 @@ StepBatch make_step_batch(const BatchSource& data, const LanePlan& plan, int ran
 }
 
 RunOutcome run_training(const ResolvedRun& run, const RunData& data, Communicator& communicator,
-                        CpuDevice& device, Allocator& memory, const std::atomic<int>& stop) {
-  Run rank(run, data, communicator, device, memory);
+                        CpuDevice& device, Allocator& memory, const std::atomic<int>& stop,
+                        Timeline* profile) {
+  std::optional<RunProfile> streams;
+  if (profile != nullptr) streams.emplace(device);
+  Run rank(run, data, communicator, device, memory, streams ? &*streams : nullptr);
   RunOutcome outcome = rank.go(stop);
   outcome.device = memory.stats();
+  if (streams) *profile = streams->timeline();
   return outcome;
 }
 

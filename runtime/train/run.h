@@ -9,6 +9,7 @@
 #include "runtime/data/batch.h"
 #include "runtime/data/dataset.h"
 #include "runtime/train/session.h"
+#include "runtime/train/timeline.h"
 #include "sharding/comm/communicator.h"
 
 namespace athanor {
@@ -41,8 +42,10 @@ struct RunOutcome {
   double seconds = 0;
 };
 
-// Runs to the end, or until `stop` is non-zero on any rank. Rank 0 writes files and logs.
+// Runs to the end, or until `stop` is non-zero on any rank. Rank 0 writes files and logs. Into
+// `profile` goes when each operation ran, without the first of several steps.
 RunOutcome run_training(const ResolvedRun& run, const RunData& data, Communicator& communicator,
-                        CpuDevice& device, Allocator& memory, const std::atomic<int>& stop);
+                        CpuDevice& device, Allocator& memory, const std::atomic<int>& stop,
+                        Timeline* profile = nullptr);
 
 }  // namespace athanor

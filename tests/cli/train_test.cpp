@@ -108,6 +108,22 @@ TEST_F(CliTest, FirstLossIsThatOfTheAdapterGiven) {
   EXPECT_NEAR(losses_of(out()).at(0), loss, 1e-5 * loss);
 }
 
+TEST_F(CliTest, ProfileHasATraceAndATableAndChangesNoBits) {
+  for (const char* ranks : {"ranks=1", "ranks=2"}) {
+    ASSERT_EQ(train({ranks, "global_batch_size=4", out_key("plain")}).exit_code, 0);
+    std::vector<std::string> command = train_command(
+        {ranks, "global_batch_size=4", out_key("profiled"), "zero.stage=2",
+         "overwrite_output_dir=true", "--profile", (folder_ / "trace.json").string()});
+    const ProcessResult result = run_process(command);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_NE(result.out.find("of the limit"), std::string::npos) << result.out;
+    EXPECT_NE(result.out.find("rms_norm"), std::string::npos) << result.out;
+    EXPECT_GT(Json::parse(slurp(folder_ / "trace.json")).at("traceEvents").size(), 50u);
+    EXPECT_EQ(losses_of(folder_ / "profiled"), losses_of(folder_ / "plain"));
+    std::filesystem::remove_all(folder_ / "plain");
+  }
+}
+
 TEST_F(CliTest, FullFinetuneWritesAModelThatLoads) {
   const std::filesystem::path model = make_model();
   for (const char* name :
