@@ -92,6 +92,11 @@ void fill_step(PlanResult& plan, DryRank& dry, const Machine& machine) {
   for (const auto& [name, count] : plan.collectives) received += static_cast<double>(count.bytes);
   plan.communication_seconds = received / machine.network_bandwidth;
   plan.floor_seconds = std::max(plan.compute_seconds, plan.communication_seconds);
+  if (machine.disk_bandwidth > 0) {
+    double moved = 0;
+    for (const auto& [name, sum] : plan.copies) moved += static_cast<double>(sum.bytes_read);
+    plan.floor_seconds = std::max(plan.floor_seconds, moved / machine.disk_bandwidth);
+  }
 }
 
 const char* order_name(ScheduleOrder order) {

@@ -56,26 +56,33 @@ LrOptions lr_options(const RunConfig& config, int64_t total_steps) {
 struct RunProfile {
   explicit RunProfile(CpuDevice& device)
       : compute(device.compute, ProfilingStream::Clock::now()),
-        communication(device.communication, ProfilingStream::Clock::now()) {}
+        communication(device.communication, ProfilingStream::Clock::now()),
+        storage(device.storage, ProfilingStream::Clock::now()) {}
 
   void clear() {
     synchronize();
     compute.clear();
     communication.clear();
+    storage.clear();
   }
   void synchronize() {
     compute.synchronize();
     communication.synchronize();
+    storage.synchronize();
   }
   Timeline timeline() {
     synchronize();
-    if (const int64_t dropped = compute.dropped() + communication.dropped(); dropped > 0) {
+    const int64_t dropped = compute.dropped() + communication.dropped() + storage.dropped();
+    if (dropped > 0) {
       log_warning("profile: " + std::to_string(dropped) +
                   " operations too many are left out; fewer max_steps keep all");
     }
     Timeline timeline;
     timeline.tracks.push_back({"compute", compute.operations()});
     timeline.tracks.push_back({"communication", communication.operations()});
+    if (!storage.operations().empty()) {
+      timeline.tracks.push_back({"storage", storage.operations()});
+    }
     for (const TimelineTrack& track : timeline.tracks) {
       if (track.operations.empty()) continue;
       timeline.seconds = std::max(timeline.seconds, track.operations.back().end_seconds);
@@ -85,6 +92,7 @@ struct RunProfile {
 
   ProfilingStream compute;
   ProfilingStream communication;
+  ProfilingStream storage;
 };
 
 Stream& stream(Stream& any) { return any; }
@@ -104,7 +112,8 @@ class Run {
         trainer_(run.spec, run.trainer,
                  {memory, profile != nullptr ? profile->compute : stream(device.compute),
                   profile != nullptr ? profile->communication : stream(device.communication),
-                  communicator, &device.storage}),
+                  communicator,
+                  profile != nullptr ? &profile->storage : &stream(device.storage)}),
         profile_(profile) {}
 
   RunOutcome go(const std::atomic<int>& stop) {

@@ -86,24 +86,33 @@ Timeline plan_timeline(const RunConfig& config, const PlanOptions& options,
   PlanAllocator memory(Tier::kDevice);
   ClockedStream compute({flops, machine.memory_bandwidth, false}, host);
   ClockedStream communication({1, machine.network_bandwidth, true}, host);
+  const double disk = machine.disk_bandwidth > 0 ? machine.disk_bandwidth : 1e30;
+  ClockedStream storage({1, disk, true}, host);
   const std::unique_ptr<Communicator> communicator =
       make_counting_communicator(0, options.world_size, memory, options.mpi_staging_bytes);
-  Trainer trainer(run.spec, run.trainer, {memory, compute, communication, *communicator});
+  Trainer trainer(run.spec, run.trainer,
+                  {memory, compute, communication, *communicator, &storage});
   trainer.load(nullptr);
   const StepBatch batch = full_step_batch(run, trainer.lane_plan(run.batch.micro_batches), 0);
   // The first step finds empty slots; the second is like all later ones.
   trainer.train_step(batch, 0, 0.0);
   compute.synchronize();
   communication.synchronize();
+  storage.synchronize();
   const double begin = host;
   const size_t computed = compute.operations().size();
   const size_t communicated = communication.operations().size();
+  const size_t stored = storage.operations().size();
   trainer.train_step(batch, 1, 0.0);
   compute.synchronize();
   communication.synchronize();
+  storage.synchronize();
   Timeline timeline;
   timeline.tracks.push_back(track("compute", compute, computed, begin));
   timeline.tracks.push_back(track("communication", communication, communicated, begin));
+  if (!storage.operations().empty()) {
+    timeline.tracks.push_back(track("storage", storage, stored, begin));
+  }
   timeline.seconds = host - begin;
   return timeline;
 }
