@@ -4,12 +4,16 @@
 
 #include <CLI/CLI.hpp>
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <iostream>
+#include <sstream>
 #include <string>
+#include <system_error>
+#include <vector>
 
 #include "core/error.h"
 #include "core/log.h"
@@ -32,6 +36,39 @@ void install_signals() {
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
   for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaction(signal, &action, nullptr);
+  // A file that may not grow is an error of the write (EFBIG), not a death.
+  std::signal(SIGXFSZ, SIG_IGN);
+}
+
+// Output that was lost is a failure, however well the rest went.
+void check_standard_output() {
+  errno = 0;
+  std::cout.flush();
+  const bool flushed = std::fflush(stdout) == 0;
+  if (flushed && std::ferror(stdout) == 0 && std::cout.good()) return;
+  // An earlier write may have failed; its errno is gone.
+  const std::string reason = errno != 0 ? std::generic_category().message(errno) : "a write failed";
+  throw athanor::Error(athanor::ErrorKind::kIo, "standard output: cannot write: " + reason);
+}
+
+// One line for each problem.
+void log_error_lines(const std::string& message) {
+  std::istringstream lines(message);
+  for (std::string line; std::getline(lines, line);) athanor::log_error(line);
+}
+
+// The text of the library without its line breaks.
+athanor::Error usage_error(const CLI::App& app, const CLI::ParseError& error) {
+  std::string message = error.what();
+  // An unknown verb is reported as a missing one.
+  const std::vector<std::string> rest = app.remaining();
+  if (!rest.empty() && message.find(rest.front()) == std::string::npos) {
+    message += ", found " + rest.front();
+  }
+  for (char& character : message) {
+    if (character == '\n') character = ' ';
+  }
+  return {athanor::ErrorKind::kUsage, "command line: " + message + " (see athanor --help)"};
 }
 
 void add_config_arguments(CLI::App* verb, athanor::ConfigArguments& arguments) {
@@ -105,7 +142,8 @@ int dispatch(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : athanor::exit_code(athanor::ErrorKind::kUsage);
+    if (error.get_exit_code() != 0) throw usage_error(app, error);
+    return app.exit(error);  // --help
   }
   athanor::apply_cpu_isa_cap();
   if (train_verb->parsed()) return athanor::run_train(train, stop_requests);
@@ -125,13 +163,15 @@ int main(int argc, char** argv) {
   }
   install_signals();
   try {
-    return dispatch(argc, argv);
+    const int code = dispatch(argc, argv);
+    check_standard_output();
+    return code;
   } catch (const athanor::Error& error) {
     const athanor::ProcessRank process = athanor::discover_process_rank();
     athanor::set_log_rank(process.rank, process.world_size);
     // All ranks read the same config: one of them says what is wrong with it.
     if (process.rank == 0 || error.kind() != athanor::ErrorKind::kConfig) {
-      athanor::log_error(error.message());
+      log_error_lines(error.message());
     }
     return athanor::exit_code(error.kind());
   } catch (const std::filesystem::filesystem_error& error) {

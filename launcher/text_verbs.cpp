@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <iostream>
 #include <iterator>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -13,17 +14,38 @@
 #include "runtime/data/chat.h"
 #include "runtime/data/tokenizer.h"
 #include "runtime/io/safetensors_writer.h"
+#include "runtime/io/strict_json.h"
 #include "runtime/train/generate.h"
 
 namespace athanor {
 namespace {
 
-std::vector<int32_t> parse_ids(const std::string& text, const char* what) {
+// `where` begins every message.
+std::vector<int32_t> parse_ids(const std::string& text, const std::string& where) {
+  constexpr char kNeeded[] = ", needed a JSON list of token ids";
+  const nlohmann::json list = parse_strict_json(text, where);
+  if (!list.is_array())
+    throw Error(ErrorKind::kBadInput, where + ": found " + shown(list) + kNeeded);
+  std::vector<int32_t> ids;
+  ids.reserve(list.size());
+  for (const nlohmann::json& item : list) {
+    // As a double every id is exact, and what is no id of 32 bits is seen.
+    const double value = item.is_number_integer() ? item.get<double>() : -1;
+    if (!(value >= 0 && value <= std::numeric_limits<int32_t>::max())) {
+      throw Error(ErrorKind::kBadInput, where + ": found " + shown(item) + kNeeded);
+    }
+    ids.push_back(static_cast<int32_t>(value));
+  }
+  return ids;
+}
+
+// Ids of a text; `where` is where it came from.
+std::vector<int32_t> encode_from(const Tokenizer& tokenizer, const std::string& text, bool special,
+                                 const std::string& where) {
   try {
-    return nlohmann::json::parse(text).get<std::vector<int32_t>>();
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(ErrorKind::kBadInput,
-                std::string(what) + ": needed a JSON list of token ids: " + error.what());
+    return tokenizer.encode(text, special);
+  } catch (const Error& error) {
+    throw Error(error.kind(), where + ": " + error.message());
   }
 }
 
@@ -79,7 +101,7 @@ int run_generate(const GenerateArguments& arguments) {
     text = chat.render({&message, 1}, true).text;
     if (const auto id = tokenizer.token_to_id(chat.end_of_turn())) stops.push_back(*id);
   }
-  std::vector<int32_t> prompt = tokenizer.encode(text, true);
+  std::vector<int32_t> prompt = encode_from(tokenizer, text, true, "--prompt");
   if (prompt.empty()) {
     if (!tokenizer.bos_id()) {
       throw Error(ErrorKind::kUsage, "--prompt: empty, and the model has no BOS to start from");
@@ -100,18 +122,19 @@ int run_generate(const GenerateArguments& arguments) {
 
 int run_tokenize(const TokenizeArguments& arguments) {
   const Tokenizer tokenizer = Tokenizer::load(arguments.model);
-  const auto convert = [&](const std::string& text) {
-    if (arguments.decode) {
-      return tokenizer.decode(parse_ids(text, "standard input"), !arguments.special);
-    }
-    return nlohmann::json(tokenizer.encode(text, arguments.special)).dump();
+  const auto convert = [&](const std::string& text, const std::string& where) {
+    if (arguments.decode) return tokenizer.decode(parse_ids(text, where), !arguments.special);
+    return nlohmann::json(encode_from(tokenizer, text, arguments.special, where)).dump();
   };
   if (arguments.lines) {
-    for (std::string line; std::getline(std::cin, line);) std::cout << convert(line) << "\n";
+    int64_t number = 0;
+    for (std::string line; std::getline(std::cin, line);) {
+      std::cout << convert(line, "standard input:" + std::to_string(++number)) << "\n";
+    }
     return 0;
   }
   const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
-  std::cout << convert(text) << (arguments.decode ? "" : "\n");
+  std::cout << convert(text, "standard input") << (arguments.decode ? "" : "\n");
   return 0;
 }
 

@@ -33,6 +33,30 @@ int64_t rows_per_step(const RunConfig& config, int64_t world) {
   return given;
 }
 
+// A step's token ids lie in host memory (20 bytes a token) and its offsets are 32-bit.
+void check_size(const BatchPlan& plan, int64_t cutoff_len) {
+  constexpr int64_t kMaxTokens = int64_t{1} << 24;  // of a micro-batch
+  constexpr int64_t kMaxMicroBatches = int64_t{1} << 16;
+  constexpr int64_t kMaxStepTokens = int64_t{1} << 26;
+  const auto fail = [](const std::string& what, int64_t found, int64_t needed) {
+    throw Error(ErrorKind::kConfig, what + ": found " + std::to_string(found) +
+                                        ", needed at most " + std::to_string(needed));
+  };
+  // Neither factor is beyond 2^40 and 2^20: no product overflows.
+  const int64_t tokens = plan.rows_per_micro_batch * cutoff_len;
+  if (tokens > kMaxTokens) {
+    fail("per_device_train_batch_size x cutoff_len (tokens of a micro-batch)", tokens, kMaxTokens);
+  }
+  if (plan.micro_batches_per_rank > kMaxMicroBatches) {
+    fail("gradient_accumulation_steps or global_batch_size (micro-batches a rank and step)",
+         plan.micro_batches_per_rank, kMaxMicroBatches);
+  }
+  if (tokens * plan.micro_batches_per_rank > kMaxStepTokens) {
+    fail("cutoff_len x rows (tokens a rank and step)", tokens * plan.micro_batches_per_rank,
+         kMaxStepTokens);
+  }
+}
+
 }  // namespace
 
 BatchPlan resolve_batch(const RunConfig& config, int world) {
@@ -52,6 +76,7 @@ BatchPlan resolve_batch(const RunConfig& config, int world) {
   plan.micro_batches_per_lane = ceil_div(plan.micro_batches, plan.lanes);
   plan.micro_batches_per_rank =
       std::min(plan.micro_batches, plan.micro_batches_per_lane * ceil_div(plan.lanes, plan.world));
+  check_size(plan, config.cutoff_len);
   return plan;
 }
 

@@ -86,10 +86,12 @@ bool is_block(const std::string& key) {
 
 // The nearest known key; a key of a block also matches without the block's name.
 std::string nearest_key(const std::string& key) {
+  // No key is as long as that; the distance costs time and memory by the product of the lengths.
+  const std::string_view start = std::string_view(key).substr(0, 64);
   std::string best;
   int64_t best_distance = 0;
   const auto consider = [&](std::string_view candidate, const char* answer) {
-    const int64_t distance = edit_distance(key, candidate);
+    const int64_t distance = edit_distance(start, candidate);
     if (best.empty() || distance < best_distance) {
       best = answer;
       best_distance = distance;
@@ -169,14 +171,30 @@ class Collector {
   ConfigValues values_;
 };
 
+// yaml-cpp takes NUL and 0x04 for the end of the file and would drop what follows.
+bool is_plain_text(std::string_view text, Problems& problems) {
+  int line = 1;
+  for (const char character : text) {
+    const auto byte = static_cast<unsigned char>(character);
+    if (character == '\n') ++line;
+    if (byte >= 0x20 && byte != 0x7f) continue;
+    if (character == '\t' || character == '\n' || character == '\r') continue;
+    problems.add_at(line, "", "the control character " + in_quotes({&character, 1}), "text");
+    return false;
+  }
+  return true;
+}
+
 // nullopt after adding a problem.
 std::optional<std::string> read_text(const std::filesystem::path& path, Problems& problems) {
-  errno = 0;
-  std::ifstream stream(path, std::ios::binary);
+  // Looked at before it is opened: a FIFO would wait for its writer.
   std::error_code failed;
-  if (!stream || !std::filesystem::is_regular_file(path, failed)) {
-    const std::string reason =
-        errno != 0 ? std::generic_category().message(errno) : "not a regular file";
+  std::ifstream stream;
+  errno = 0;
+  if (std::filesystem::is_regular_file(path, failed)) stream.open(path, std::ios::binary);
+  if (!stream.is_open()) {
+    if (!failed) failed.assign(errno, std::generic_category());
+    const std::string reason = failed ? failed.message() : "not a regular file";
     problems.add_at(kNoLine, "", "no readable file (" + reason + ")", "a YAML file");
     return std::nullopt;
   }
@@ -187,14 +205,16 @@ std::optional<std::string> read_text(const std::filesystem::path& path, Problems
     problems.add_at(kNoLine, "", "more than 1 MiB", "a config of at most 1 MiB");
     return std::nullopt;
   }
-  return text;
+  return is_plain_text(text, problems) ? std::optional(text) : std::nullopt;
 }
 
 // An undefined node after adding a problem.
 YAML::Node parse_yaml(const std::string& text, int line, const std::string& key,
                       Problems& problems) {
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    // yaml-cpp takes the end of a line for the end of an open quote when nothing follows. A comment
+    // does, and ends nothing.
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text + "\n#");
     if (documents.empty()) return YAML::Node(YAML::NodeType::Null);
     int nodes = 0;
     if (documents.size() > 1) {
@@ -237,7 +257,8 @@ void take_override(const std::string& text, Collector& collector, Problems& prob
 ConfigValues read_config_values(const std::filesystem::path& path,
                                 std::span<const std::string> overrides, Problems& problems) {
   Collector collector(problems);
-  if (const std::optional<std::string> text = read_text(path, problems)) {
+  const std::optional<std::string> text = read_text(path, problems);
+  if (text) {
     const YAML::Node root = parse_yaml(*text, kNoLine, "", problems);
     if (root.IsMap()) {
       collector.take_map("", root, kNoLine);
@@ -245,7 +266,11 @@ ConfigValues read_config_values(const std::filesystem::path& path,
       problems.add_at(kNoLine, "", describe_node(root), "lines of key: value");
     }
   }
-  for (const std::string& text : overrides) take_override(text, collector, problems);
+  for (const std::string& override_text : overrides) {
+    take_override(override_text, collector, problems);
+  }
+  // Keys that such a file may have are not missing.
+  if (!text) problems.throw_if_any();
   return collector.finish();
 }
 

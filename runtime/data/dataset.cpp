@@ -236,6 +236,14 @@ void split_off_validation(SamplesByRecord records, const DataOptions& options, L
   }
 }
 
+std::string file_names(const DatasetReport& report) {
+  std::string names;
+  for (const DatasetFileReport& file : report.files) {
+    names += (names.empty() ? "" : ", ") + file.file;
+  }
+  return names;
+}
+
 }  // namespace
 
 LoadedData load_data(const DataOptions& options, const Tokenizer* tokenizer, int64_t vocab_size) {
@@ -253,7 +261,8 @@ LoadedData load_data(const DataOptions& options, const Tokenizer* tokenizer, int
   data.report.truncated = builder.truncated();
   if (records.empty()) {
     throw Error(ErrorKind::kBadInput,
-                "dataset: nothing to train on: " + std::to_string(data.report.records) +
+                "dataset: " + file_names(data.report) +
+                    ": nothing to train on: " + std::to_string(data.report.records) +
                     " records read, " + std::to_string(data.report.skipped_without_target) +
                     " samples without a target token within cutoff_len " +
                     std::to_string(options.cutoff_len));

@@ -2,8 +2,10 @@
 #include "runtime/data/json_text.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
 #include "runtime/data/utf8.h"
 
@@ -95,7 +97,12 @@ nlohmann::json parse_json(std::string_view text, const std::string& file, TextPl
   }
 }
 
-std::string read_text_file(const std::filesystem::path& file, ErrorKind missing) {
+std::string last_reason() {
+  return errno != 0 ? std::generic_category().message(errno) : "unknown reason";
+}
+
+std::string read_text_file(const std::filesystem::path& file, ErrorKind missing,
+                           int64_t max_bytes) {
   std::error_code ignored;
   if (!std::filesystem::exists(file, ignored)) {
     throw Error(missing, file.string() + ": file not found");
@@ -104,8 +111,14 @@ std::string read_text_file(const std::filesystem::path& file, ErrorKind missing)
     throw Error(missing, file.string() + ": not a regular file");
   }
   std::ifstream in(file, std::ios::binary);
-  std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  if (!in) throw Error(ErrorKind::kIo, file.string() + ": cannot read the file");
+  const auto size = static_cast<int64_t>(in ? std::filesystem::file_size(file, ignored) : 0);
+  if (size > max_bytes) {
+    throw Error(ErrorKind::kBadInput, file.string() + ": found " + std::to_string(size) +
+                                          " bytes, needed at most " + std::to_string(max_bytes));
+  }
+  std::string text(static_cast<size_t>(size), '\0');
+  in.read(text.data(), size);
+  if (!in) throw Error(ErrorKind::kIo, file.string() + ": cannot read: " + last_reason());
   return text;
 }
 

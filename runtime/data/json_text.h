@@ -24,7 +24,15 @@ std::string place_name(const std::string& file, TextPlace place);
 // Parses one JSON value that begins at `start` of `file`; kBadInput at the place of the fault.
 nlohmann::json parse_json(std::string_view text, const std::string& file, TextPlace start = {});
 
-// The whole file; `missing` is the kind of error when it does not exist, kIo when reading fails.
-std::string read_text_file(const std::filesystem::path& file, ErrorKind missing);
+// What the system says about the call that failed last.
+std::string last_reason();
+
+// Larger than any tokenizer.json or dataset_info.json.
+inline constexpr int64_t kMaxTextFileBytes = int64_t{128} << 20;
+
+// The whole file; `missing` is the kind of error when it does not exist, kIo when reading fails,
+// kBadInput when it is longer than max_bytes.
+std::string read_text_file(const std::filesystem::path& file, ErrorKind missing,
+                           int64_t max_bytes = kMaxTextFileBytes);
 
 }  // namespace athanor

@@ -11,6 +11,8 @@ namespace athanor {
 namespace {
 
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+// An array is read as a whole; a larger set belongs into a .jsonl file.
+constexpr int64_t kMaxArrayBytes = int64_t{4} << 30;
 constexpr std::string_view kWhiteSpace = " \t\r\n";
 
 std::string too_long(int64_t max_bytes) {
@@ -21,7 +23,7 @@ class LineReader {
  public:
   LineReader(const std::filesystem::path& file, const RecordTextHandler& handle, int64_t max_bytes)
       : name_(file.string()), in_(file, std::ios::binary), handle_(handle), max_bytes_(max_bytes) {
-    if (!in_) throw Error(ErrorKind::kIo, name_ + ": cannot open the file");
+    if (!in_) throw Error(ErrorKind::kIo, name_ + ": cannot open: " + last_reason());
   }
 
   void run() {
@@ -176,12 +178,14 @@ void read_record_texts(const std::filesystem::path& file, const RecordTextHandle
   }
   std::error_code ignored;
   if (!std::filesystem::is_regular_file(file, ignored)) {
-    throw Error(ErrorKind::kConfig, "dataset: " + file.string() + ": file not found");
+    const bool there = std::filesystem::exists(std::filesystem::status(file, ignored));
+    throw Error(ErrorKind::kConfig, "dataset: " + file.string() + ": " +
+                                        (there ? "not a regular file" : "file not found"));
   }
   if (ending == ".jsonl") {
     LineReader(file, handle, max_record_bytes).run();
   } else {
-    const std::string text = read_text_file(file, ErrorKind::kConfig);
+    const std::string text = read_text_file(file, ErrorKind::kConfig, kMaxArrayBytes);
     ArrayReader(file.string(), text, handle, max_record_bytes).run();
   }
 }

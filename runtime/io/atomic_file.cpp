@@ -23,12 +23,14 @@ constexpr int64_t kMaxTransfer = int64_t{1} << 30;
               path.string() + ": " + what + ": " + std::generic_category().message(error_number));
 }
 
-FileDescriptor open_or_throw(const std::filesystem::path& path, int flags, const char* what) {
+// `shown` is the path of the message.
+FileDescriptor open_or_throw(const std::filesystem::path& path, int flags, const char* what,
+                             const std::filesystem::path& shown) {
   int fd = -1;
   do {
     fd = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
   } while (fd < 0 && errno == EINTR);
-  if (fd < 0) throw_io(path, what, errno);
+  if (fd < 0) throw_io(shown, what, errno);
   return FileDescriptor(fd);
 }
 
@@ -74,7 +76,7 @@ void FileDescriptor::reset() {
 AtomicFile::AtomicFile(std::filesystem::path target)
     : target_(std::move(target)), temporary_(temporary_name(target_)) {
   // O_EXCL also refuses a symbolic link that someone left under the temporary name.
-  fd_ = open_or_throw(temporary_, O_WRONLY | O_CREAT | O_EXCL, "cannot create");
+  fd_ = open_or_throw(temporary_, O_WRONLY | O_CREAT | O_EXCL, "cannot create", target_);
 }
 
 AtomicFile::~AtomicFile() {
@@ -113,8 +115,8 @@ void AtomicFile::commit() {
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) throw_io(target_, "cannot rename", errno);
   // NFS and FUSE may report a failed write only here.
   if (::close(fd_.release()) != 0) throw_io(target_, "cannot close", errno);
-  const FileDescriptor folder =
-      open_or_throw(folder_of(target_), O_RDONLY | O_DIRECTORY, "cannot open to sync");
+  const FileDescriptor folder = open_or_throw(folder_of(target_), O_RDONLY | O_DIRECTORY,
+                                              "cannot open to sync", folder_of(target_));
   // Some file systems cannot sync folders and say so; that is no loss of data of ours.
   if (::fsync(folder.get()) != 0 && errno != EINVAL && errno != ENOTSUP) {
     throw_io(folder_of(target_), "cannot sync", errno);
@@ -140,7 +142,7 @@ std::string read_file(const std::filesystem::path& path, int64_t max_bytes) {
 
 PositionedFile::PositionedFile(std::filesystem::path path) : path_(std::move(path)) {
   // O_NONBLOCK: opening a FIFO must fail below, not wait for a writer.
-  fd_ = open_or_throw(path_, O_RDONLY | O_NONBLOCK, "cannot open");
+  fd_ = open_or_throw(path_, O_RDONLY | O_NONBLOCK, "cannot open", path_);
   size_ = regular_file_size(fd_.get(), path_);
 }
 

@@ -126,6 +126,13 @@ const SafetensorsFile& ModelFiles::State::open(const std::string& name) {
       refuse(folder / kIndexFile, "weight_map: " + in_quotes(tensor) + " is not in " + name);
     }
   }
+  for (const TensorEntry& entry : opened->entries()) {
+    const auto mapped = weight_map.find(entry.name);
+    if (mapped != weight_map.end() && mapped->second != name) {
+      refuse(folder / name, "holds tensor " + in_quotes(entry.name) + ", which " + kIndexFile +
+                                " places in " + mapped->second + ": needed it in one file");
+    }
+  }
   file = std::move(opened);
   return *file;
 }

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <system_error>
 
 #include "core/error.h"
 #include "runtime/io/atomic_file.h"
@@ -126,6 +127,12 @@ double PeftConfig::scaling() const {
 
 PeftConfig read_peft_config(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / kPeftConfigFile;
+  std::error_code failed;
+  if (!std::filesystem::exists(path, failed)) {
+    throw Error(ErrorKind::kConfig, path.string() + ": " +
+                                        (failed ? failed.message() : "no such file") +
+                                        ", needed the folder of a PEFT adapter");
+  }
   const json document = parse_strict_json(read_file(path, kMaxConfigBytes), path.string());
   if (!document.is_object()) {
     throw Error(ErrorKind::kBadInput,

@@ -1,6 +1,6 @@
 // JSON from files of unknown origin: no duplicate keys at any level, bounded depth and node count,
-// and messages that stay on one line whatever the file holds. Internal to the .cpp files of
-// runtime/: this is the one header that includes nlohmann/json.
+// and messages that stay on one line whatever the file holds. Internal to .cpp
+// files (of any folder) and to internal headers: it includes nlohmann/json.
 #pragma once
 
 #include <cstdint>

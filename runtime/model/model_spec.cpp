@@ -1,12 +1,13 @@
 #include "runtime/model/model_spec.h"
 
 #include <algorithm>
-#include <regex>
 #include <set>
 #include <string>
 
 #include "core/error.h"
+#include "runtime/data/regex.h"
 #include "runtime/io/peft.h"
+#include "runtime/io/strict_json.h"
 
 namespace athanor {
 namespace {
@@ -38,16 +39,17 @@ class TargetMatcher {
   explicit TargetMatcher(const LoraOptions& lora) : lora_(lora) {
     if (!lora.is_pattern) return;
     try {
-      pattern_ = std::regex(lora.targets.at(0), std::regex::ECMAScript);
-    } catch (const std::regex_error& error) {
-      throw Error(ErrorKind::kConfig, "lora_target: \"" + lora.targets.at(0) +
-                                          "\" is not a regular expression: " + error.what());
+      const std::string& pattern = lora.targets.at(0);
+      Regex{pattern};  // on its own, so that a bracket cannot close the one below
+      pattern_.emplace("^(?:" + pattern + ")\\z");
+    } catch (const Error& error) {
+      fail(error.message());
     }
   }
 
   bool matches(const std::string& path) {
     if (lora_.is_pattern) {
-      const bool hit = std::regex_match(path, pattern_);
+      const bool hit = matches_whole(path);
       if (hit) used_.insert(lora_.targets[0]);
       return hit;
     }
@@ -64,16 +66,29 @@ class TargetMatcher {
   void check_all_used() const {
     for (const std::string& target : lora_.targets) {
       if (used_.contains(target)) continue;
-      throw Error(ErrorKind::kConfig,
-                  "lora_target: \"" + target +
-                      "\" matches no linear layer; the blocks have q_proj, k_proj, v_proj, o_proj, "
-                      "gate_proj, up_proj, down_proj");
+      fail(in_quotes(target) +
+           " matches no linear layer; the blocks have q_proj, k_proj, v_proj, o_proj, gate_proj, "
+           "up_proj, down_proj");
     }
   }
 
  private:
+  // Hostile patterns reach the limit of the work for a match.
+  bool matches_whole(const std::string& path) const {
+    try {
+      return !pattern_->find_all(path).empty();
+    } catch (const Error& error) {
+      fail(error.message());
+    }
+  }
+
+  [[noreturn]] void fail(const std::string& what) const {
+    if (lora_.targets_from.empty()) throw Error(ErrorKind::kConfig, "lora_target: " + what);
+    throw Error(ErrorKind::kBadInput, lora_.targets_from + ": target_modules: " + what);
+  }
+
   const LoraOptions& lora_;
-  std::regex pattern_;
+  std::optional<Regex> pattern_;
   std::set<std::string> used_;
 };
 

@@ -25,6 +25,7 @@ struct LoraOptions {
   double dropout = 0;
   std::vector<std::string> targets;  // module names, or one regular expression (is_pattern)
   bool is_pattern = false;
+  std::string targets_from;  // file of an adapter; empty: the key lora_target
   float scaling() const { return static_cast<float>(alpha / static_cast<double>(rank)); }
 };
 
@@ -53,7 +54,7 @@ struct ModelSpec {
 };
 
 // Full fine-tuning: everything trains. LoRA: base frozen, `lora` says where; targets that match
-// nothing are Error(kConfig).
+// nothing are Error(kConfig), or kBadInput when an adapter's file names them.
 ModelSpec build_model_spec(const TransformerConfig& config, std::optional<LoraOptions> lora,
                            bool train_base);
 

@@ -1,6 +1,5 @@
 #include "runtime/model/transformer_config.h"
 
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "core/error.h"
@@ -25,8 +24,10 @@ void check_consistent(const std::string& file, const TransformerConfig& config) 
   if (config.head_dim % 2 != 0) {
     fail("head_dim is " + std::to_string(config.head_dim) + ", rotary embedding needs an even one");
   }
-  checked_mul(config.vocab_size, config.hidden_size, "vocab_size x hidden_size");
-  checked_mul(config.intermediate_size, config.hidden_size, "intermediate_size x hidden_size");
+  if (config.query_size() > kMaxWidth) {
+    fail("num_attention_heads x head_dim is " + std::to_string(config.query_size()) +
+         ", needed at most " + std::to_string(kMaxWidth));
+  }
 }
 
 // transformers 4 writes torch_dtype, transformers 5 dtype. Only a hint: the files decide.
@@ -42,17 +43,19 @@ std::optional<DType> stored_dtype(const JsonReader& reader) {
 TransformerConfig load_transformer_config(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / "config.json";
   const std::string file = path.string();
-  if (!std::filesystem::exists(path)) {
-    throw Error(ErrorKind::kConfig,
-                file + ": no such file; model_name_or_path needs a Hugging Face model folder");
+  std::error_code failed;
+  if (!std::filesystem::exists(path, failed)) {
+    throw Error(ErrorKind::kConfig, file + ": " + (failed ? failed.message() : "no such file") +
+                                        "; model_name_or_path needs a Hugging Face model folder");
   }
-  nlohmann::json json;
-  try {
-    json = nlohmann::json::parse(read_file(path, kMaxConfigBytes));
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(ErrorKind::kBadInput, file + ": not valid JSON: " + error.what());
+  return parse_transformer_config(read_file(path, kMaxConfigBytes), file);
+}
+
+TransformerConfig parse_transformer_config(std::string_view text, const std::string& file) {
+  const nlohmann::json json = parse_strict_json(text, file);
+  if (!json.is_object()) {
+    throw Error(ErrorKind::kBadInput, file + ": found " + shown(json) + ", needed a JSON object");
   }
-  if (!json.is_object()) throw Error(ErrorKind::kBadInput, file + ": needed a JSON object");
   const JsonReader reader(json, file);
   const std::string type = reader.text("model_type");
   for (const Family& family : families()) {
@@ -68,7 +71,7 @@ TransformerConfig load_transformer_config(const std::filesystem::path& folder) {
     known += known.empty() ? family.model_type : std::string(", ") + family.model_type;
   }
   throw Error(ErrorKind::kBadInput,
-              file + ": model_type \"" + type + "\" is not supported; known: " + known);
+              file + ": model_type " + in_quotes(type) + " is not supported; known: " + known);
 }
 
 }  // namespace athanor

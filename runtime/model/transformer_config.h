@@ -5,11 +5,17 @@
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <vector>
+#include <string_view>
 
 #include "core/dtype.h"
 
 namespace athanor {
+
+// Far beyond any model, and so small that no product of them (4096 layers of 2^24 tokens of 2^20
+// values) overflows 63 bits: what does not fit is refused by the plan, not by a wrapped number.
+inline constexpr int64_t kMaxLayers = 4096;
+inline constexpr int64_t kMaxWidth = int64_t{1} << 20;  // hidden, intermediate, heads x head_dim
+inline constexpr int64_t kMaxVocab = int64_t{1} << 24;
 
 struct TransformerConfig {
   std::string model_type;
@@ -34,5 +40,8 @@ struct TransformerConfig {
 // Reads FOLDER/config.json. An unsupported model_type or option is Error(kBadInput) that names it,
 // as is a size that is missing, absurd or inconsistent.
 TransformerConfig load_transformer_config(const std::filesystem::path& folder);
+
+// The same from the text of a config.json; `file` begins every message.
+TransformerConfig parse_transformer_config(std::string_view text, const std::string& file);
 
 }  // namespace athanor

@@ -36,6 +36,7 @@ std::optional<LoraOptions> adapter_options(const std::filesystem::path& adapter)
   // The scaling is alpha / rank here; rank-stabilised adapters have theirs folded in.
   lora.alpha = config.scaling() * static_cast<double>(config.r);
   lora.targets = config.target_modules;
+  lora.targets_from = adapter / kPeftConfigFile;
   lora.is_pattern = config.target_modules_is_pattern;
   if (lora.is_pattern && lora.targets.at(0) == "all-linear") {
     lora.targets = {"all"};
@@ -104,7 +105,8 @@ struct Generator::Impl {
     ModelFiles base(options.model);
     std::unique_ptr<SafetensorsFile> adapter;
     if (!options.adapter.empty()) {
-      adapter = std::make_unique<SafetensorsFile>(options.adapter / kPeftWeightsFile);
+      adapter =
+          std::make_unique<SafetensorsFile>(checked_model_file(options.adapter, kPeftWeightsFile));
     }
     ModelParamSource source({&base, adapter.get(), 0, 0});
     source.check(spec.units);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "runtime/io/atomic_file.h"
@@ -106,11 +107,18 @@ void write_model_config(const ResolvedRun& run, const fs::path& output) {
 
 void check_output_folder(const RunConfig& config) {
   const fs::path folder = config.output_dir;
-  if (!fs::exists(folder) || config.overwrite_output_dir) return;
-  if (!fs::is_directory(folder)) {
+  std::error_code failed;
+  const fs::file_status status = fs::status(folder, failed);
+  if (status.type() == fs::file_type::not_found || config.overwrite_output_dir) return;
+  if (fs::exists(status) && !fs::is_directory(status)) {
     throw Error(ErrorKind::kConfig, "output_dir: " + folder.string() + " is not a folder");
   }
-  if (fs::directory_iterator(folder) != fs::directory_iterator()) {
+  const bool empty = !failed && fs::directory_iterator(folder, failed) == fs::directory_iterator();
+  if (failed) {
+    throw Error(ErrorKind::kIo,
+                "output_dir: cannot read " + folder.string() + ": " + failed.message());
+  }
+  if (!empty) {
     throw Error(ErrorKind::kConfig, "output_dir: " + folder.string() +
                                         " is not empty; set overwrite_output_dir: true or name "
                                         "another folder");

@@ -28,6 +28,7 @@ LoraOptions lora_options(const RunConfig& config) {
   lora.rank = adapter.r;
   lora.alpha = adapter.lora_alpha;
   lora.targets = adapter.target_modules;
+  lora.targets_from = std::filesystem::path(config.adapter_name_or_path) / kPeftConfigFile;
   lora.is_pattern = adapter.target_modules_is_pattern;
   if (lora.is_pattern && lora.targets.at(0) == "all-linear") {
     lora.targets = {"all"};
@@ -113,7 +114,7 @@ RunWeights::RunWeights(const ResolvedRun& run) {
   if (!config.train_from_scratch) base_ = std::make_unique<ModelFiles>(config.model_name_or_path);
   if (!config.adapter_name_or_path.empty()) {
     adapter_ = std::make_unique<SafetensorsFile>(
-        std::filesystem::path(config.adapter_name_or_path) / kPeftWeightsFile);
+        checked_model_file(config.adapter_name_or_path, kPeftWeightsFile));
   }
   source_ = std::make_unique<ModelParamSource>(ParamOrigins{base_.get(), adapter_.get(),
                                                             static_cast<uint64_t>(config.seed),

@@ -58,7 +58,7 @@ TEST_F(PeftTest, RefusesWhatIsNotAnAdapter) {
     put(kPeftConfigFile, text);
     error_of(ErrorKind::kBadInput, [&] { read_peft_config(folder_); });
   }
-  error_of(ErrorKind::kIo, [&] { read_peft_config(folder_ / "absent"); });
+  error_of(ErrorKind::kConfig, [&] { read_peft_config(folder_ / "absent"); });
 }
 
 TEST_F(PeftTest, WritesWhatItReads) {

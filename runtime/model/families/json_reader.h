@@ -2,11 +2,12 @@
 // Internal to runtime/model: the only header here that shows the JSON library.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <limits>
 #include <string>
 #include <utility>
 
 #include "core/error.h"
+#include "runtime/io/strict_json.h"
 
 namespace athanor {
 
@@ -14,6 +15,7 @@ class JsonReader {
  public:
   JsonReader(const nlohmann::json& json, std::string file) : json_(json), file_(std::move(file)) {}
 
+  const std::string& file() const { return file_; }
   bool has(const char* key) const { return json_.contains(key) && !json_[key].is_null(); }
   const nlohmann::json& raw(const char* key) const { return json_[key]; }
 
@@ -24,18 +26,26 @@ class JsonReader {
   std::string text(const char* key, const std::string& fallback) const {
     return has(key) ? text(key) : fallback;
   }
-  // A size between 1 and 2^31.
-  int64_t size(const char* key) const {
-    if (!has(key) || !json_[key].is_number_integer()) fail(key, "a positive integer");
-    const auto value = json_[key].get<int64_t>();
-    if (value < 1 || value > (int64_t{1} << 31)) fail(key, "an integer from 1 to 2^31");
+  // A size from 1 to `limit`.
+  int64_t size(const char* key, int64_t limit) const {
+    const std::string needed = "an integer from 1 to " + std::to_string(limit);
+    if (!has(key) || !json_[key].is_number_integer()) fail(key, needed);
+    const auto value = json_[key].get<int64_t>();  // beyond 2^63: negative
+    if (value < 1 || value > limit) fail(key, needed);
     return value;
   }
-  int64_t size(const char* key, int64_t fallback) const { return has(key) ? size(key) : fallback; }
+  int64_t size_or(const char* key, int64_t limit, int64_t fallback) const {
+    return has(key) ? size(key, limit) : fallback;
+  }
   double positive(const char* key, double fallback) const {
     if (!has(key)) return fallback;
-    if (!json_[key].is_number() || !(json_[key].get<double>() > 0)) fail(key, "a positive number");
-    return json_[key].get<double>();
+    // Kernels take it as float32, where a smaller one is zero and a larger one infinite.
+    using Limits = std::numeric_limits<float>;
+    const double value = json_[key].is_number() ? json_[key].get<double>() : 0;
+    if (!(value >= Limits::min() && value <= Limits::max())) {
+      fail(key, "a positive number that float32 holds");
+    }
+    return value;
   }
   bool boolean(const char* key, bool fallback) const {
     if (!has(key)) return fallback;
@@ -43,7 +53,7 @@ class JsonReader {
     return json_[key].get<bool>();
   }
   [[noreturn]] void fail(const char* key, const std::string& needed) const {
-    const std::string found = json_.contains(key) ? json_[key].dump().substr(0, 80) : "nothing";
+    const std::string found = json_.contains(key) ? shown(json_[key]) : "nothing";
     throw Error(ErrorKind::kBadInput,
                 file_ + ": " + key + ": found " + found + ", needed " + needed);
   }

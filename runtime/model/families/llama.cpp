@@ -7,17 +7,20 @@ namespace athanor {
 
 TransformerConfig parse_llama(const JsonReader& reader) {
   TransformerConfig config;
-  config.vocab_size = reader.size("vocab_size");
-  config.hidden_size = reader.size("hidden_size");
-  config.intermediate_size = reader.size("intermediate_size");
-  config.num_hidden_layers = reader.size("num_hidden_layers");
-  config.num_attention_heads = reader.size("num_attention_heads");
-  config.num_key_value_heads = reader.size("num_key_value_heads", config.num_attention_heads);
+  config.vocab_size = reader.size("vocab_size", kMaxVocab);
+  config.hidden_size = reader.size("hidden_size", kMaxWidth);
+  config.intermediate_size = reader.size("intermediate_size", kMaxWidth);
+  config.num_hidden_layers = reader.size("num_hidden_layers", kMaxLayers);
+  config.num_attention_heads = reader.size("num_attention_heads", kMaxWidth);
+  config.num_key_value_heads =
+      reader.size_or("num_key_value_heads", kMaxWidth, config.num_attention_heads);
   if (!reader.has("head_dim") && config.hidden_size % config.num_attention_heads != 0) {
     reader.fail("hidden_size", "a multiple of num_attention_heads where head_dim is absent");
   }
-  config.head_dim = reader.size("head_dim", config.hidden_size / config.num_attention_heads);
-  config.max_position_embeddings = reader.size("max_position_embeddings", 2048);
+  config.head_dim =
+      reader.size_or("head_dim", kMaxWidth, config.hidden_size / config.num_attention_heads);
+  config.max_position_embeddings =
+      reader.size_or("max_position_embeddings", int64_t{1} << 31, 2048);
   config.rms_norm_eps = reader.positive("rms_norm_eps", 1e-6);
   config.rope_theta = reader.positive("rope_theta", 10000.0);
   config.initializer_range = reader.positive("initializer_range", 0.02);
@@ -26,7 +29,7 @@ TransformerConfig parse_llama(const JsonReader& reader) {
   if (reader.has("rope_parameters")) {
     const auto& block = reader.raw("rope_parameters");
     if (!block.is_object()) reader.fail("rope_parameters", "an object");
-    const JsonReader rope(block, "rope_parameters");
+    const JsonReader rope(block, reader.file() + ": rope_parameters");
     if (rope.text("rope_type", "default") != "default") {
       reader.fail("rope_parameters", "rope_type default; scaled rotary embedding is not supported");
     }
