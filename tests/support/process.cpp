@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -62,8 +63,7 @@ ChildProcess::ChildProcess(const std::vector<std::string>& command, const Proces
 ChildProcess::~ChildProcess() {
   if (ended_) return;
   ::kill(-pid_, SIGKILL);
-  int status = 0;
-  ::waitpid(pid_, &status, 0);
+  reap(0);
 }
 
 std::vector<pid_t> ChildProcess::children() const {
@@ -84,14 +84,18 @@ std::vector<pid_t> ChildProcess::children() const {
 
 bool ChildProcess::send(int signal) const { return !ended_ && ::kill(pid_, signal) == 0; }
 
-void ChildProcess::reap(int status) {
+bool ChildProcess::reap(int flags) {
+  int status = 0;
+  struct rusage usage = {};
+  if (::wait4(pid_, &status, flags, &usage) != pid_) return false;
   ended_ = true;
+  peak_bytes_ = int64_t{usage.ru_maxrss} * 1024;
   exit_code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return true;
 }
 
 bool ChildProcess::running() {
-  int status = 0;
-  if (!ended_ && ::waitpid(pid_, &status, WNOHANG) == pid_) reap(status);
+  if (!ended_) reap(WNOHANG);
   return !ended_;
 }
 
@@ -104,11 +108,10 @@ ProcessResult ChildProcess::wait(std::chrono::seconds limit) {
   if (running()) {
     result.timed_out = true;
     ::kill(-pid_, SIGKILL);
-    int status = 0;
-    ::waitpid(pid_, &status, 0);
-    reap(status);
+    reap(0);
   }
   result.exit_code = exit_code_;
+  result.peak_bytes = peak_bytes_;
   result.out = slurp(streams_ / "out");
   result.err = slurp(streams_ / "err");
   const auto elapsed = std::chrono::steady_clock::now() - start_;

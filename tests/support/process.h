@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -25,6 +26,7 @@ struct ProcessResult {
   std::string out;
   std::string err;
   double seconds = 0;
+  int64_t peak_bytes = 0;  // resident, of the process itself
 };
 
 class ChildProcess {
@@ -44,12 +46,14 @@ class ChildProcess {
   ProcessResult wait(std::chrono::seconds limit);
 
  private:
-  void reap(int status);
+  // Waits, with WNOHANG in `flags` only if it has ended; false when it has not.
+  bool reap(int flags);
 
   TempFolder streams_;
   pid_t pid_ = -1;
   bool ended_ = false;
   int exit_code_ = -1;
+  int64_t peak_bytes_ = 0;
   std::chrono::steady_clock::time_point start_;
 };
 
