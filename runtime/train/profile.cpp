@@ -57,11 +57,15 @@ struct Sum {
   double floor = 0;
 };
 
-// The least time at the machine's rates; on a link the larger direction fills it.
-double floor_seconds(const Cost& cost, const Machine& machine, double flops, bool link) {
+// The least time at the machine's rates; on a link, a disk's too, the larger direction fills it.
+double floor_seconds(const Cost& cost, const Machine& machine, double flops,
+                     const std::string& track) {
   const auto read = static_cast<double>(cost.bytes_read);
   const auto written = static_cast<double>(cost.bytes_written);
-  if (link) return std::max(read, written) / machine.network_bandwidth;
+  if (track == "communication") return std::max(read, written) / machine.network_bandwidth;
+  if (track == "storage") {
+    return machine.disk_bandwidth > 0 ? std::max(read, written) / machine.disk_bandwidth : 0;
+  }
   return std::max(cost.flops / flops, (read + written) / machine.memory_bandwidth);
 }
 
@@ -86,7 +90,7 @@ std::string profile_table(const Timeline& timeline, const Machine& machine, DTyp
       sum.seconds += seconds;
       sum.flops += operation.cost.flops;
       sum.bytes += static_cast<double>(operation.cost.bytes_read + operation.cost.bytes_written);
-      sum.floor += floor_seconds(operation.cost, machine, flops, track.name == "communication");
+      sum.floor += floor_seconds(operation.cost, machine, flops, track.name);
       total += seconds;
     }
     std::vector<std::pair<std::string, Sum>> sorted(sums.begin(), sums.end());
