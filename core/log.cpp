@@ -8,7 +8,7 @@
 namespace athanor {
 namespace {
 
-thread_local int log_rank = 0;
+thread_local int this_rank = 0;
 thread_local int log_world = 1;
 
 spdlog::logger& logger() {
@@ -23,19 +23,21 @@ spdlog::logger& logger() {
 
 std::string prefixed(const char* level, const std::string& message) {
   std::string text = level;
-  if (log_world > 1) text += "[rank " + std::to_string(log_rank) + "] ";
+  if (log_world > 1) text += "[rank " + std::to_string(this_rank) + "] ";
   return text + message;
 }
 
 }  // namespace
 
 void set_log_rank(int rank, int world_size) {
-  log_rank = rank;
+  this_rank = rank;
   log_world = world_size;
 }
 
+int log_rank() { return this_rank; }
+
 void log_info(const std::string& message) {
-  if (log_rank == 0) logger().info("{}", message);
+  if (this_rank == 0) logger().info("{}", message);
 }
 void log_warning(const std::string& message) {
   logger().warn("{}", prefixed("warning: ", message));

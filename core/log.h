@@ -6,6 +6,7 @@
 namespace athanor {
 
 void set_log_rank(int rank, int world_size);
+int log_rank();  // of this thread
 void log_info(const std::string& message);
 void log_warning(const std::string& message);
 void log_error(const std::string& message);

@@ -18,6 +18,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "launcher/rank_discovery.h"
+#include "launcher/stop_signals.h"
 #include "launcher/verbs.h"
 
 namespace {
@@ -35,7 +36,11 @@ void install_signals() {
   struct sigaction action = {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
-  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaction(signal, &action, nullptr);
+  for (const int signal : athanor::kStopSignals) sigaction(signal, &action, nullptr);
+  // `athanor launch` starts its ranks with all it waits for blocked.
+  sigset_t awaited = athanor::stop_signal_set();
+  sigaddset(&awaited, SIGCHLD);
+  sigprocmask(SIG_UNBLOCK, &awaited, nullptr);
   // A file that may not grow is an error of the write (EFBIG), not a death.
   std::signal(SIGXFSZ, SIG_IGN);
 }
@@ -97,6 +102,16 @@ int dispatch(int argc, char** argv) {
   train_verb->add_option("--profile", train.profile,
                          "write what rank 0 ran as a Chrome trace and print a table of operations");
 
+  athanor::LaunchArguments launch;
+  CLI::App* launch_verb =
+      app.add_subcommand("launch", "train with several ranks, each a process started here");
+  add_config_arguments(launch_verb, launch);
+  launch_verb->add_option("-n", launch.ranks, "number of ranks")
+      ->required()
+      ->check(CLI::Range(1, 1024));
+  launch_verb->add_option("--hostfile", launch.hostfile, "hosts, as mpirun reads them");
+  launch_verb->add_flag("--force", launch.force, "as of train");
+
   athanor::PlanArguments plan;
   CLI::App* plan_verb =
       app.add_subcommand("plan", "memory, communication and floor time of a step");
@@ -147,6 +162,7 @@ int dispatch(int argc, char** argv) {
   }
   athanor::apply_cpu_isa_cap();
   if (train_verb->parsed()) return athanor::run_train(train, stop_requests);
+  if (launch_verb->parsed()) return athanor::run_launch(launch);
   if (plan_verb->parsed()) return athanor::run_plan(plan);
   if (generate_verb->parsed()) return athanor::run_generate(generate);
   if (tokenize_verb->parsed()) return athanor::run_tokenize(tokenize);
@@ -167,10 +183,8 @@ int main(int argc, char** argv) {
     check_standard_output();
     return code;
   } catch (const athanor::Error& error) {
-    const athanor::ProcessRank process = athanor::discover_process_rank();
-    athanor::set_log_rank(process.rank, process.world_size);
     // All ranks read the same config: one of them says what is wrong with it.
-    if (process.rank == 0 || error.kind() != athanor::ErrorKind::kConfig) {
+    if (athanor::log_rank() == 0 || error.kind() != athanor::ErrorKind::kConfig) {
       log_error_lines(error.message());
     }
     return athanor::exit_code(error.kind());

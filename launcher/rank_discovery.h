@@ -1,6 +1,11 @@
-// Which rank this process is, from the environment that mpirun or srun sets. The only place that
-// reads it.
+// Which rank this process is, from the environment that `athanor launch`, mpirun or srun sets. The
+// only place that reads it.
 #pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
 
 namespace athanor {
 
@@ -8,10 +13,23 @@ struct ProcessRank {
   int rank = 0;
   int world_size = 1;  // processes of the job
   int ranks_on_host = 1;
+  int local_rank = 0;  // among those of the host
+  // Started by `athanor launch`: the socket that leads to each rank, -1 for this one.
+  std::vector<int> sockets;
+
+  bool launched() const { return !sockets.empty(); }
 };
 
-// Open MPI (OMPI_COMM_WORLD_*), PMI (PMI_*), Slurm steps (SLURM_PROCID, SLURM_STEP_NUM_TASKS).
+// `athanor launch` (ATHANOR_LAUNCH_*), Open MPI (OMPI_COMM_WORLD_*), PMI (PMI_*), Slurm steps
+// (SLURM_PROCID, SLURM_STEP_NUM_TASKS).
 ProcessRank discover_process_rank();
+
+// Slurm's numbers of tasks per node, "2(x3),1": the largest one; nothing when it is not such a
+// text.
+std::optional<int> largest_tasks_per_node(std::string_view text);
+
+// NAME=value for a rank that `athanor launch` starts; it inherits `sockets`.
+std::vector<std::string> launch_environment(int rank, const std::vector<int>& sockets);
 
 // ATHANOR_MAX_CPU_ISA = generic | avx2 | avx512 | avx512_bf16 caps the vector instructions.
 void apply_cpu_isa_cap();

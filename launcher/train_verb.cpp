@@ -19,6 +19,7 @@
 #include "runtime/train/profile.h"
 #include "runtime/train/run.h"
 #include "sharding/comm/mpi_communicator.h"
+#include "sharding/comm/socket_communicator.h"
 #include "sharding/comm/thread_communicator.h"
 
 namespace athanor {
@@ -32,8 +33,9 @@ struct Job {
   Timeline* profile;  // of rank 0; may be null
 };
 
-RunOutcome train_rank(const Job& job, Communicator& communicator, CpuDevice& device,
-                      Allocator& memory) {
+// MPI ends the process in abort, so what went wrong is said before.
+RunOutcome train_mpi_rank(const Job& job, Communicator& communicator, CpuDevice& device,
+                          Allocator& memory) {
   try {
     return run_training(job.run, job.data, communicator, device, memory, job.stop,
                         communicator.rank() == 0 ? job.profile : nullptr);
@@ -48,18 +50,41 @@ RunOutcome train_rank(const Job& job, Communicator& communicator, CpuDevice& dev
   }
 }
 
+RunOutcome train_launched_rank(const Job& job, Communicator& communicator, CpuDevice& device,
+                               Allocator& memory) {
+  try {
+    return run_training(job.run, job.data, communicator, device, memory, job.stop,
+                        communicator.rank() == 0 ? job.profile : nullptr);
+  } catch (const std::exception& error) {
+    communicator.abort(error.what(), 0);
+    try {
+      device.communication.synchronize();  // it uses the sockets
+    } catch (const Error&) {
+      // The first error is the one to tell.
+    }
+    throw;
+  }
+}
+
+std::unique_ptr<Communicator> make_process_communicator(const ProcessRank& process,
+                                                        Allocator& memory, CpuDevice& device) {
+  if (process.launched()) return make_socket_communicator(process.rank, process.sockets, memory);
+  if (process.world_size > 1) return make_mpi_communicator(memory, device.communication);
+  return make_solo_communicator();
+}
+
 RunOutcome run_as_process(const Job& job, const ProcessRank& process) {
   HostAllocator memory(Tier::kDevice);
   CpuDevice device(memory, job.threads);
   const std::unique_ptr<Communicator> communicator =
-      process.world_size > 1 ? make_mpi_communicator(memory, device.communication)
-                             : make_solo_communicator();
+      make_process_communicator(process, memory, device);
   ATHANOR_CHECK(communicator->world_size() == process.world_size,
                 "MPI has another number of ranks than the launcher's environment says");
   if (process.world_size == 1) {
     return run_training(job.run, job.data, *communicator, device, memory, job.stop, job.profile);
   }
-  return train_rank(job, *communicator, device, memory);
+  return process.launched() ? train_launched_rank(job, *communicator, device, memory)
+                            : train_mpi_rank(job, *communicator, device, memory);
 }
 
 RunOutcome run_as_threads(const Job& job, int world) {
@@ -112,8 +137,9 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
   refuse_unimplemented(config);
   if (process.world_size > 1 && config.ranks > 1) {
     throw Error(ErrorKind::kConfig, "ranks: found " + std::to_string(config.ranks) +
-                                        ", needed 1 under mpirun, which started " +
-                                        std::to_string(process.world_size) + " ranks");
+                                        ", needed 1 where each of " +
+                                        std::to_string(process.world_size) +
+                                        " ranks is a process (mpirun, athanor launch)");
   }
   const int world = process.world_size > 1 ? process.world_size : static_cast<int>(config.ranks);
   const int threads = threads_per_rank(
@@ -121,7 +147,10 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
   PlanOptions options;
   options.world_size = world;
   options.threads = threads;
-  options.mpi_staging_bytes = process.world_size > 1 ? mpi_staging_bytes(world) : 0;
+  if (process.world_size > 1) {
+    options.mpi_staging_bytes =
+        process.launched() ? socket_staging_bytes(world) : mpi_staging_bytes(world);
+  }
   const Machine machine = this_host(config, process, world);
   const std::string decided = decide_auto(config, options, machine);
   resolve_auto(config);

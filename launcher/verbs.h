@@ -19,6 +19,12 @@ struct TrainArguments : ConfigArguments {
 };
 int run_train(const TrainArguments& arguments, const std::atomic<int>& stop);
 
+struct LaunchArguments : TrainArguments {
+  int ranks = 0;
+  std::string hostfile;  // empty: all here
+};
+int run_launch(const LaunchArguments& arguments);
+
 struct PlanArguments : ConfigArguments {
   int world = 0;  // 0: as the config and the launcher say
   std::string machine = "here";

@@ -113,7 +113,11 @@ void check_output_folder(const RunConfig& config) {
   if (fs::exists(status) && !fs::is_directory(status)) {
     throw Error(ErrorKind::kConfig, "output_dir: " + folder.string() + " is not a folder");
   }
-  const bool empty = !failed && fs::directory_iterator(folder, failed) == fs::directory_iterator();
+  bool empty = !failed;
+  for (fs::directory_iterator entry(folder, failed); !failed && entry != fs::directory_iterator();
+       entry.increment(failed)) {
+    if (entry->path().filename() != kLogsFolder) empty = false;  // the launcher's logs come first
+  }
   if (failed) {
     throw Error(ErrorKind::kIo,
                 "output_dir: cannot read " + folder.string() + ": " + failed.message());

@@ -9,7 +9,11 @@
 
 namespace athanor {
 
-// Throws kConfig when the folder has files and may not be overwritten.
+// The folder of `athanor launch` for what its ranks say.
+inline constexpr char kLogsFolder[] = "logs";
+
+// Throws kConfig when the folder has files and may not be overwritten. Logs do not count: a run
+// that failed before it began leaves nothing else.
 void check_output_folder(const RunConfig& config);
 
 // Collective: all ranks call it, the one with `writes` writes. LoRA: adapter_config.json and

@@ -125,8 +125,9 @@ class SocketCommunicator final : public Communicator {
 
   // False when the socket would block.
   bool send_some(Transfer& transfer) {
-    const ssize_t sent = ::send(socket(transfer.peer), transfer.out,
-                                static_cast<size_t>(transfer.out_left), MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t sent =
+        ::send(socket(transfer.peer), transfer.out, static_cast<size_t>(transfer.out_left),
+               MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0) return retry(transfer.peer);
     transfer.out += sent;
     transfer.out_left -= sent;
