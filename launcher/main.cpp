@@ -166,7 +166,7 @@ int dispatch(int argc, char** argv) {
   if (plan_verb->parsed()) return athanor::run_plan(plan);
   if (generate_verb->parsed()) return athanor::run_generate(generate);
   if (tokenize_verb->parsed()) return athanor::run_tokenize(tokenize);
-  if (version_verb->parsed()) std::cout << "athanor " << ATHANOR_VERSION << "\n";
+  if (version_verb->parsed()) std::cout << "athanor " << athanor::program_version() << "\n";
   return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "kernels/cpu/isa.h"
+#include "launcher/agreement.h"
 #include "launcher/fit.h"
 #include "launcher/rank_discovery.h"
 #include "launcher/verbs.h"
@@ -83,6 +84,8 @@ RunOutcome run_as_process(const Job& job, const ProcessRank& process) {
   if (process.world_size == 1) {
     return run_training(job.run, job.data, *communicator, device, memory, job.stop, job.profile);
   }
+  check_ranks_agree(facts_of_run(job.run, job.data), *communicator, device.communication);
+  communicator->clear_counts();  // those of a run are its steps'
   return process.launched() ? train_launched_rank(job, *communicator, device, memory)
                             : train_mpi_rank(job, *communicator, device, memory);
 }

@@ -8,6 +8,8 @@
 
 namespace athanor {
 
+const char* program_version();
+
 struct ConfigArguments {
   std::string config;
   std::vector<std::string> overrides;  // key=value

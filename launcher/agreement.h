@@ -1,0 +1,31 @@
+// Ranks that are processes have each read their own command line, files and CPU. They compare what
+// decides the numbers before they compute anything together.
+#pragma once
+
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/stream.h"
+#include "runtime/train/run.h"
+#include "sharding/comm/communicator.h"
+
+namespace athanor {
+
+// Name and value, one line each.
+using RunFacts = std::vector<std::pair<std::string, std::string>>;
+
+// The resolved configuration but for what may differ between hosts or only says where output goes;
+// digests of config.json and of the micro-batches; with bf16 the vector instructions, whose
+// products differ; the version of the program.
+RunFacts facts_of_run(const ResolvedRun& run, const RunData& data);
+
+// The first rank, and of its facts the first, that differs from rank 0's, in one line that names
+// the fact, both ranks and both values; empty when all agree.
+std::string find_disagreement(std::span<const RunFacts> facts_of_ranks);
+
+// Collective. Throws the same kConfig on every rank when two disagree.
+void check_ranks_agree(const RunFacts& facts, Communicator& communicator, Stream& stream);
+
+}  // namespace athanor
