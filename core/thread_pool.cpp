@@ -2,7 +2,12 @@
 // atomic.
 #include "core/thread_pool.h"
 
+#include <pthread.h>
+
 #include <exception>
+
+#include "core/cores.h"
+#include "core/error.h"
 
 namespace athanor {
 namespace {
@@ -36,6 +41,14 @@ ThreadPool::~ThreadPool() {
   wake_.fetch_add(1, std::memory_order_release);
   wake_.notify_all();
   for (std::thread& worker : workers_) worker.join();
+}
+
+void ThreadPool::pin(const std::vector<int>& cpus) {
+  ATHANOR_CHECK(narrow<int>(cpus.size()) == size(), "a CPU for each thread");
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    pin_thread(workers_[i].native_handle(), cpus[i + 1]);
+  }
+  pin_thread(::pthread_self(), cpus[0]);
 }
 
 void ThreadPool::run(int64_t tasks, Call call, void* body) {

@@ -23,6 +23,10 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
+  // Each thread, the caller of pin as the first one, stays on its entry of cpus. Threads that the
+  // caller makes from now on begin there, too.
+  void pin(const std::vector<int>& cpus);
+
   int size() const { return static_cast<int>(workers_.size()) + 1; }
   int64_t scratch_bytes() const { return scratch_bytes_; }
 

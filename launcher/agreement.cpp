@@ -14,7 +14,8 @@ namespace athanor {
 namespace {
 
 constexpr const char* kMayDiffer[] = {"output_dir", "overwrite_output_dir", "logging_steps",
-                                      "threads",    "memory_budget",        "zero.nvme_path"};
+                                      "threads",    "memory_budget",        "zero.nvme_path",
+                                      "pin_threads"};
 
 // FNV-1a, 64 bits.
 class Digest {

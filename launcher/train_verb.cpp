@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/cores.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "kernels/cpu/isa.h"
@@ -29,10 +30,37 @@ namespace {
 struct Job {
   const ResolvedRun& run;
   const RunData& data;
-  int threads;
+  const std::vector<CoreShare>& shares;  // of the ranks of this process
   const std::atomic<int>& stop;
   Timeline* profile;  // of rank 0; may be null
 };
+
+// The caller is the first thread of the pool and is pinned last, so that the streams' threads,
+// which are there by then, float.
+void pin(CpuDevice& device, const CoreShare& share) {
+  if (!share.cpus.empty()) device.pool.pin(share.cpus);
+}
+
+// Of a rank that is a process: one share; of thread ranks: one each.
+std::vector<CoreShare> divide_cores(const RunConfig& config, const ProcessRank& process) {
+  const bool by_mpi = process.world_size > 1 && !process.launched();
+  const HostCores cores = by_mpi ? host_cores_under_launcher() : host_cores();
+  std::vector<CoreShare> shares;
+  if (process.world_size > 1) {
+    shares.push_back(
+        share_cores(cores, core_request(config, process.ranks_on_host, process.local_rank)));
+  } else {
+    const int ranks = static_cast<int>(config.ranks);
+    for (int rank = 0; rank < ranks; ++rank) {
+      shares.push_back(share_cores(cores, core_request(config, ranks, rank)));
+    }
+  }
+  const CoreShare& first = shares[0];
+  log_info("cores: " + std::to_string(cores.cpus.size()) + " for this process, " +
+           std::to_string(first.threads) + " threads a rank, " +
+           (first.cpus.empty() ? "not pinned: " + first.why_not_pinned : "each pinned to its own"));
+  return shares;
+}
 
 // MPI ends the process in abort, so what went wrong is said before.
 RunOutcome train_mpi_rank(const Job& job, Communicator& communicator, CpuDevice& device,
@@ -76,7 +104,8 @@ std::unique_ptr<Communicator> make_process_communicator(const ProcessRank& proce
 
 RunOutcome run_as_process(const Job& job, const ProcessRank& process) {
   HostAllocator memory(Tier::kDevice);
-  CpuDevice device(memory, job.threads);
+  CpuDevice device(memory, job.shares[0].threads);
+  pin(device, job.shares[0]);
   const std::unique_ptr<Communicator> communicator =
       make_process_communicator(process, memory, device);
   ATHANOR_CHECK(communicator->world_size() == process.world_size,
@@ -101,7 +130,8 @@ RunOutcome run_as_threads(const Job& job, int world) {
       set_log_rank(rank, world);
       try {
         HostAllocator memory(Tier::kDevice);
-        CpuDevice device(memory, job.threads);
+        CpuDevice device(memory, job.shares[index].threads);
+        pin(device, job.shares[index]);
         const auto communicator = make_thread_communicator(group, rank);
         try {
           outcomes[index] = run_training(job.run, job.data, *communicator, device, memory, job.stop,
@@ -145,8 +175,8 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
                                         " ranks is a process (mpirun, athanor launch)");
   }
   const int world = process.world_size > 1 ? process.world_size : static_cast<int>(config.ranks);
-  const int threads = threads_per_rank(
-      config, process.world_size > 1 ? process.ranks_on_host : static_cast<int>(config.ranks));
+  const std::vector<CoreShare> shares = divide_cores(config, process);
+  const int threads = shares[0].threads;
   PlanOptions options;
   options.world_size = world;
   options.threads = threads;
@@ -183,7 +213,7 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
                 ? ", " + std::to_string(data.report.truncated) + " cut at cutoff_len"
                 : ""));
   Timeline profile;
-  const Job job{run, data, threads, stop, arguments.profile.empty() ? nullptr : &profile};
+  const Job job{run, data, shares, stop, arguments.profile.empty() ? nullptr : &profile};
   const RunOutcome outcome = process.world_size == 1 && world > 1 ? run_as_threads(job, world)
                                                                   : run_as_process(job, process);
   log_info("memory: " + std::to_string(outcome.device.peak_bytes) +

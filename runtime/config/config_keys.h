@@ -140,6 +140,7 @@ void describe_placement(Visitor& v, Config& c) {
   v.choice("gradient_checkpointing", c.gradient_checkpointing, choices(kCheckpointing));
   v.choice("device", c.device, choices(kDevices));
   v.integer_or("threads", c.threads, IntRange{1, 4096}, "auto");
+  v.boolean("pin_threads", c.pin_threads);
   v.integer("ranks", c.ranks, IntRange{1, 4096});
   v.bytes("memory_budget", c.memory_budget);
   v.integer("zero.stage", c.zero.stage, IntRange{0, 3});

@@ -98,6 +98,7 @@ struct RunConfig {
   CheckpointingOption gradient_checkpointing = CheckpointingOption::kAuto;
   DeviceOption device = DeviceOption::kAuto;
   std::optional<int64_t> threads;        // per rank; absent: auto
+  bool pin_threads = true;               // to cores, where they fill a rank's share
   int64_t ranks = 1;                     // thread ranks in one process
   std::optional<int64_t> memory_budget;  // bytes, of all ranks of a host
 

@@ -1,8 +1,6 @@
 #include "runtime/train/session.h"
 
-#include <algorithm>
 #include <string>
-#include <thread>
 
 #include "core/log.h"
 
@@ -126,10 +124,14 @@ int64_t RunWeights::bytes_read() const {
   return (base_ ? base_->data_bytes_read() : 0) + (adapter_ ? adapter_->data_bytes_read() : 0);
 }
 
+CoreRequest core_request(const RunConfig& config, int ranks_on_host, int local_rank) {
+  CoreRequest request{ranks_on_host, local_rank, std::nullopt, config.pin_threads};
+  if (config.threads) request.threads = static_cast<int>(*config.threads);
+  return request;
+}
+
 int threads_per_rank(const RunConfig& config, int ranks_on_host) {
-  if (config.threads) return static_cast<int>(*config.threads);
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  return std::max(1, cores / std::max(1, ranks_on_host));
+  return share_cores(host_cores(), core_request(config, ranks_on_host, 0)).threads;
 }
 
 }  // namespace athanor

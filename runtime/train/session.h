@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "core/buffer.h"
+#include "core/cores.h"
 #include "core/stream.h"
 #include "core/thread_pool.h"
 #include "runtime/config/batch_plan.h"
@@ -53,7 +54,9 @@ class RunWeights {
 // Scratch of each compute thread.
 inline constexpr int64_t kThreadScratchBytes = int64_t{4} << 20;
 
-// Threads of a rank: the config's, else the host's cores divided by its ranks.
+// What a rank asks of the cores of its host.
+CoreRequest core_request(const RunConfig& config, int ranks_on_host, int local_rank);
+// Threads of a rank on this host: the config's, else the host's cores divided by its ranks.
 int threads_per_rank(const RunConfig& config, int ranks_on_host);
 
 // Memory, threads and streams of one CPU rank.

@@ -36,6 +36,18 @@ TEST_F(CliTest, TrainWritesTheFilesOfTheInterface) {
   EXPECT_EQ(Json::parse(slurp(out() / "adapter_config.json")).at("r"), 8);
 }
 
+TEST_F(CliTest, TrainSaysHowItUsesTheCores) {
+  const ProcessResult free = train({"threads=3", "pin_threads=false"});
+  ASSERT_EQ(free.exit_code, 0) << free.err;
+  EXPECT_NE(free.err.find("3 threads a rank, not pinned: pin_threads is false"), std::string::npos)
+      << free.err;
+  const std::string weights = slurp(out() / "adapter_model.safetensors");
+  const ProcessResult chosen = train({"threads=auto", "overwrite_output_dir=true"});
+  ASSERT_EQ(chosen.exit_code, 0) << chosen.err;
+  EXPECT_NE(chosen.err.find("threads a rank, "), std::string::npos) << chosen.err;
+  EXPECT_EQ(slurp(out() / "adapter_model.safetensors"), weights);
+}
+
 TEST_F(CliTest, TrainingArgsGiveTheSameRunAgain) {
   ASSERT_EQ(train({"lora_dropout=0.1", "zero.stage=3", "ranks=2"}).exit_code, 0);
   const std::filesystem::path arguments = out() / "training_args.yaml";

@@ -283,6 +283,7 @@ TEST_F(RunConfigFile, WritesWhatItReads) {
   config.warmup_ratio = 0.1;
   config.max_steps = 7;
   config.threads = 3;
+  config.pin_threads = false;
   config.memory_budget = int64_t{16} << 30;
   config.gradient_checkpointing = CheckpointingOption::kFull;
   config.optim = OptimizerOption::kSgd;
