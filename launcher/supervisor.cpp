@@ -192,14 +192,17 @@ int Supervisor::report() {
   const int code = end.signal != 0 ? exit_code(ErrorKind::kLostPeer) : end.code;
   const std::filesystem::path& log = processes_[*cause].log;
   if (log.empty()) return code;
-  const std::string message = "rank " + std::to_string(*cause) + " failed: " + how(end) +
-                              "; the end of its log, " + log.string() + ":";
+  const std::string tail = last_lines(text_from(log, 0), kTailLines);
+  const std::string message =
+      "rank " + std::to_string(*cause) + " failed: " + how(end) +
+      (tail.empty() ? "; it has written nothing to " : "; the end of its log, ") + log.string() +
+      (tail.empty() ? "" : ":");
   // A rank that ended itself has said its error; a killed one could not.
   end.signal != 0 ? log_error(message) : log_info(message);
   if (*cause == 0) {
     show_output();  // the part that has not been seen
   } else {
-    print(last_lines(text_from(log, 0), kTailLines));
+    print(tail);
   }
   std::string others;
   for (size_t i = 0; i < ends_.size(); ++i) {

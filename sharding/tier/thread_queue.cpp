@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/cores.h"
 #include "core/error.h"
 #include "sharding/tier/io_queue.h"
 
@@ -85,6 +86,7 @@ class ThreadQueue final : public IoQueue {
   };
 
   void loop() {
+    float_this_thread();  // its maker may be a pinned thread
     std::unique_lock lock(mutex_);
     while (true) {
       work_cv_.wait(lock, [this] { return stop_ || !waiting_.empty(); });
