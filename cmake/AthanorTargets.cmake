@@ -10,6 +10,10 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(ATHANOR_X86 ON)
   target_compile_options(athanor_flags INTERFACE -march=x86-64-v3)
 endif()
+if(ATHANOR_FUZZ)
+  # Clang has other warnings; those of the project are GCC's.
+  target_compile_options(athanor_flags INTERFACE -Wno-error -Wno-unknown-warning-option)
+endif()
 if(ATHANOR_SANITIZE)
   # GCC takes instrumented code for reads of uninitialised memory, inside std::regex for one.
   target_compile_options(athanor_flags INTERFACE

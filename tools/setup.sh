@@ -1,20 +1,28 @@
 #!/usr/bin/env bash
 # Installs what Athanor needs on Debian 12 or Ubuntu 24.04, from the distribution's own packages.
-# Does nothing, quickly and without network, when all is there. Usage: setup.sh [--build-only]
+# Does nothing, quickly and without network, when all is there. Usage: setup.sh [--build-only | --full]
 #   --build-only   what builds and runs the program; not what tests and checks need
+#   --full         what .ci/full needs beyond the tests: clang and libFuzzer
 set -euo pipefail
+
+# The distribution's own clang: 14 on Debian 12, 18 on Ubuntu 24.04.
+clang_version() {
+  if grep -q '^ID=ubuntu' /etc/os-release 2>/dev/null; then echo 18; else echo 14; fi
+}
 
 build=(build-essential cmake ninja-build pkg-config
        libcli11-dev libhwloc-dev libopenmpi-dev libpcre2-dev libspdlog-dev liburing-dev
        libyaml-cpp-dev nlohmann-json3-dev
        openmpi-bin openssh-client)  # mpirun does not start without ssh, even on one host
 checks=(clang-format-14 git libgtest-dev python3)
+fuzzers=(clang "libclang-rt-$(clang_version)-dev")
 
 packages=("${build[@]}")
 case ${1:-} in
   --build-only) ;;
   "") packages+=("${checks[@]}") ;;
-  *) echo "usage: setup.sh [--build-only]" >&2; exit 2 ;;
+  --full) packages+=("${checks[@]}" "${fuzzers[@]}") ;;
+  *) echo "usage: setup.sh [--build-only | --full]" >&2; exit 2 ;;
 esac
 
 if ! command -v apt-get dpkg-query >/dev/null; then
