@@ -81,6 +81,19 @@ void add_config_arguments(CLI::App* verb, athanor::ConfigArguments& arguments) {
   verb->add_option("OVERRIDES", arguments.overrides, "key=value, dotted for blocks");
 }
 
+CLI::App* add_render(CLI::App& app, athanor::RenderArguments& render) {
+  CLI::App* verb =
+      app.add_subcommand("render", "messages (JSON on standard input) through a chat template");
+  verb->add_option("MODEL", render.model, "model folder");
+  verb->add_option("--template", render.template_file, "a Jinja file instead of a model's");
+  verb->add_flag("--generation-prompt", render.generation_prompt, "open the assistant's turn");
+  verb->add_option("--bos", render.bos, "bos_token");
+  verb->add_option("--eos", render.eos, "eos_token");
+  verb->add_option("--tools", render.tools, "JSON file with the tools");
+  verb->add_option("--date", render.date, "YYYY-MM-DD instead of today, for strftime_now");
+  return verb;
+}
+
 // CPUs older than this cannot run the program at all; say so instead of dying on an instruction.
 bool cpu_is_supported() {
 #if defined(__x86_64__)
@@ -152,6 +165,9 @@ int dispatch(int argc, char** argv) {
   tokenize_verb->add_flag("--decode", tokenize.decode, "JSON lists of ids to text");
   tokenize_verb->add_flag("--special", tokenize.special, "with BOS and the like");
 
+  athanor::RenderArguments render;
+  CLI::App* render_verb = add_render(app, render);
+
   CLI::App* version_verb = app.add_subcommand("version", "the version of this program");
 
   try {
@@ -166,6 +182,7 @@ int dispatch(int argc, char** argv) {
   if (plan_verb->parsed()) return athanor::run_plan(plan);
   if (generate_verb->parsed()) return athanor::run_generate(generate);
   if (tokenize_verb->parsed()) return athanor::run_tokenize(tokenize);
+  if (render_verb->parsed()) return athanor::run_render(render);
   if (version_verb->parsed()) std::cout << "athanor " << athanor::program_version() << "\n";
   return 0;
 }

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -60,5 +61,15 @@ struct TokenizeArguments {
   bool special = false;
 };
 int run_tokenize(const TokenizeArguments& arguments);
+
+struct RenderArguments {
+  std::string model;
+  std::string template_file;
+  bool generation_prompt = false;
+  std::optional<std::string> bos, eos;  // absent: of tokenizer_config.json
+  std::string tools;                    // JSON file
+  std::string date;                     // what strftime_now sees; empty: today
+};
+int run_render(const RenderArguments& arguments);
 
 }  // namespace athanor

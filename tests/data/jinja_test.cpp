@@ -78,8 +78,8 @@ TEST(Jinja, NamesWhatItLacksWithItsLine) {
   const std::pair<const char*, const char*> cases[] = {
       {"\n{% include 'x' %}", "t:2: the tag \"include\""},
       {"\n\n{{ 'x'|urlize }}", "t:3: the filter \"urlize\""},
-      {"{{ 'x' is escaped }}", "t:1: the test \"escaped\""},
-      {"{{ 'x'.zfill(3) }}", "t:1: the method \"zfill\""},
+      {"{{ 'x' is test }}", "t:1: the test \"test\""},
+      {"{{ 'x'.expandtabs(3) }}", "t:1: the method \"expandtabs\""},
       {"{{ raise_exception('no') }}", "t:1: the template refuses: no"},
       {"{{ x.y }}", "t:1: 'x' is undefined"}};
   for (const auto& [source, message] : cases) {

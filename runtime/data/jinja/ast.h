@@ -49,6 +49,7 @@ struct Expr {
   std::vector<std::string> names;  // compare: operators
   std::vector<ExprPtr> children;
   std::vector<std::pair<std::string, ExprPtr>> named;
+  ExprPtr star, star_star;  // unpacked arguments of calls, filters and tests
 };
 
 enum class StmtKind {
@@ -80,6 +81,8 @@ struct Stmt {
   std::vector<std::string> parameters;  // macro, call
   bool recursive = false;
   bool uses_caller = false;
+  bool uses_varargs = false;
+  bool uses_kwargs = false;
   std::vector<ExprPtr> exprs;
   Body body;
   Body otherwise;  // else; an elif is a single `if` here

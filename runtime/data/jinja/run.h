@@ -15,6 +15,15 @@ struct Arguments {
   std::vector<std::pair<std::string, Value>> named;
 };
 
+struct JsonStyle {
+  bool pretty = false;
+  std::string indent;  // of one level
+  std::string item_end = ", ";
+  std::string key_end = ": ";
+  bool ascii = false;
+  bool sorted = false;
+};
+
 class Run {
  public:
   Run(std::string name, std::string date, const Limits& limits)
@@ -41,17 +50,13 @@ class Run {
   Value list(List items);
   Value tuple(List items);
 
-  // The value of parameter `at` (or of that name), undefined when not given.
-  Value argument(const Arguments& all, size_t at, std::string_view name,
-                 Value fallback = Value::none());
-  void check_arguments(const Arguments& all, size_t most, std::vector<std::string_view> names,
-                       const std::string& what) const;
+  // A string that is Markup when `safe`.
+  Value text(std::string bytes, bool safe);
 
   bool truth(const Value& value) const;
   std::string str(const Value& value);
   std::string repr(const Value& value);
-  std::string json(const Value& value, int64_t indent, const std::string& item,
-                   const std::string& key, bool ascii, bool sorted, int64_t level = 0);
+  std::string json(const Value& value, const JsonStyle& style, int64_t level = 0);
   std::string type_name(const Value& value) const;
   bool equal(const Value& a, const Value& b);
   bool less(const Value& a, const Value& b);
@@ -65,10 +70,16 @@ class Run {
   Value filter(const std::string& name, const Value& value, const Arguments& arguments);
   bool test(const std::string& name, const Value& value, const Arguments& arguments);
   Value method(const Value& self, const std::string& name, const Arguments& arguments);
+  // `template % arguments` and `template.format(arguments)`.
+  Value format_percent(const Value& format, const Value& arguments);
+  Value format_braces(const Value& format, const Arguments& arguments);
+  std::string format_spec(const Value& value, std::string_view spec);
   Value now(const std::string& format);
+  void require_defined(const Value& value) const;
 
  private:
-  void require_defined(const Value& value) const;
+  Value numbers(const std::string& op, const Value& a, const Value& b);
+  Value repeat(const Value& what, int64_t times);
 
   std::string name_;
   std::string date_;
@@ -76,31 +87,5 @@ class Run {
   int64_t steps_ = 0;
   int64_t bytes_ = 0;
 };
-
-// Callables, namespaces and loops.
-class Object {
- public:
-  virtual ~Object() = default;
-  virtual std::string type() const = 0;
-  virtual const Value* field(Run&, std::string_view) { return nullptr; }
-  virtual bool callable() const { return false; }
-  virtual Value call(Run& run, const Arguments&) { run.fail(type() + " cannot be called"); }
-};
-
-class Method : public Object {
- public:
-  Method(Value self, std::string name) : self_(std::move(self)), name_(std::move(name)) {}
-  std::string type() const override { return "method " + name_; }
-  bool callable() const override { return true; }
-  Value call(Run& run, const Arguments& arguments) override {
-    return run.method(self_, name_, arguments);
-  }
-
- private:
-  Value self_;
-  std::string name_;
-};
-
-bool is_method(const Value& self, std::string_view name);
 
 }  // namespace athanor::jinja
