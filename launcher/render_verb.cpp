@@ -1,6 +1,7 @@
 // athanor render: a conversation through a chat template.
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -9,12 +10,25 @@
 #include "core/error.h"
 #include "launcher/verbs.h"
 #include "runtime/data/jinja/template.h"
-#include "runtime/data/json_text.h"
 
 namespace athanor {
 namespace {
 
 namespace fs = std::filesystem;
+
+std::string read_file(const fs::path& file) {
+  if (!fs::exists(file)) throw Error(ErrorKind::kConfig, file.string() + " does not exist");
+  std::ifstream in(file, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(in), {}};
+  if (!in) throw Error(ErrorKind::kIo, "reading " + file.string() + " failed");
+  return text;
+}
+
+nlohmann::json read_json(const fs::path& file) {
+  const std::string text = read_file(file);
+  jinja::value_from_json(text, file.string());  // bounds the depth, errors with their place
+  return nlohmann::json::parse(text);
+}
 
 struct Source {
   std::string text;
@@ -58,8 +72,7 @@ std::string template_of(const nlohmann::json& config, const std::string& name, b
 
 Source source_of(const RenderArguments& arguments) {
   if (!arguments.template_file.empty()) {
-    return {read_text_file(arguments.template_file, ErrorKind::kConfig), arguments.template_file,
-            nullptr};
+    return {read_file(arguments.template_file), arguments.template_file, nullptr};
   }
   const fs::path folder = arguments.model;
   if (!fs::is_directory(folder))
@@ -68,11 +81,11 @@ Source source_of(const RenderArguments& arguments) {
   const fs::path config = folder / "tokenizer_config.json";
   const fs::path file = folder / "chat_template.jinja";
   if (fs::exists(config) || !fs::exists(file)) {
-    source.config = parse_json(read_text_file(config, ErrorKind::kConfig), config.string());
+    source.config = read_json(config);
   }
   if (fs::exists(file)) {
     source.name = file.string();
-    source.text = read_text_file(file, ErrorKind::kConfig);
+    source.text = read_file(file);
   } else {
     source.name = config.string();
     source.text = template_of(source.config, source.name, !arguments.tools.empty());
@@ -96,9 +109,7 @@ int run_render(const RenderArguments& arguments) {
   variables.set("add_generation_prompt", jinja::Value(arguments.generation_prompt));
   variables.set("tools", jinja::Value::none());
   if (!arguments.tools.empty()) {
-    variables.set("tools",
-                  jinja::value_from_json(read_text_file(arguments.tools, ErrorKind::kConfig),
-                                         arguments.tools));
+    variables.set("tools", jinja::value_from_json(read_file(arguments.tools), arguments.tools));
   }
   for (const auto& [key, given] :
        {std::pair("bos_token", &arguments.bos), std::pair("eos_token", &arguments.eos)}) {

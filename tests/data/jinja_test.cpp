@@ -43,6 +43,32 @@ TEST(Jinja, EqualsJinja2OnPublishedTemplates) {
   EXPECT_EQ(rendered, 48);
 }
 
+// Cases of tools/compare_jinja.py --golden: expressions and blocks by chance, rendered by jinja2.
+TEST(Jinja, EqualsJinja2OnGeneratedTemplates) {
+  std::istringstream lines(
+      read_all(std::filesystem::path(ATHANOR_SOURCE_DIR) / "tests/data/jinja_golden.jsonl"));
+  int rendered = 0;
+  for (std::string line; std::getline(lines, line); ++rendered) {
+    nlohmann::ordered_json golden = nlohmann::ordered_json::parse(line);
+    const std::string source = golden.at("template").get<std::string>();
+    golden["tools"] = nullptr;
+    golden["add_generation_prompt"] = false;
+    const Value values = value_from_json(golden.dump(), "golden");
+    EXPECT_EQ(Template(source, "t").render(values, "2024-07-26").text, golden.at("rendered"))
+        << source;
+  }
+  EXPECT_EQ(rendered, 150);
+}
+
+TEST(Jinja, LoopsRecurseAndFilterLazily) {
+  EXPECT_EQ(render("{% for x in [1, [2, [3]]] recursive %}"
+                   "{{ loop(x) if x is iterable else x ~ '@' ~ loop.depth ~ ' ' }}{% endfor %}"),
+            "1@1 2@2 3@3 ");
+  EXPECT_EQ(render("{% set n = namespace(x=0) %}{% for i in [1, 2, 3] if n.x < 2 %}"
+                   "{% set n.x = n.x + 1 %}{{ i }}{% endfor %}"),
+            "12");
+}
+
 TEST(Jinja, TrimsBlocksAsTransformersConfiguresIt) {
   EXPECT_EQ(render("a\n  {% if true %}\n  b\n  {% endif %}\nc\n"), "a\n  b\nc");
   EXPECT_EQ(render("a  {%- if true -%}  b  {%- endif -%}  c"), "abc");

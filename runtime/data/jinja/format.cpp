@@ -280,7 +280,6 @@ std::string Run::format_spec(const Value& value, std::string_view spec_text) {
   }
   if (!value.is_number() || spec.type == 's')
     fail("format: " + in_quotes(spec_text) + " is not for a " + type_name(value));
-  if (value.is(Kind::kBool) && spec.type == 0) fail("format: a bool with a width is not supported");
   if (value.is_integer() && !real_type) {
     if (spec.precision >= 0 || (spec.group == ',' && spec.type != 0 && spec.type != 'd'))
       fail("format: " + in_quotes(spec_text) + " is not for an int");

@@ -45,22 +45,16 @@ void sort_keyed(Call& c, std::vector<Keyed>& all, bool reverse) {
 
 Value sort_filter(Call& c) {
   const Value by = c.get(2);
-  List parts;
+  List parts = {by};
   if (by.is_string() && by.string().find(',') != std::string::npos) {
     Arguments comma{{Value(std::string(","))}, {}};
     parts = c.run.method(by, "split", comma).items();
   }
   std::vector<Keyed> all;
   for (Value& item : c.run.iterate(c.self)) {
-    Value key;
-    if (parts.empty()) {
-      key = key_of(c, item, by, c.flag(1));
-    } else {
-      List keys;
-      for (const Value& part : parts) keys.push_back(key_of(c, item, part, c.flag(1)));
-      key = Value::list(std::move(keys));
-    }
-    all.emplace_back(std::move(key), std::move(item));
+    List keys;
+    for (const Value& part : parts) keys.push_back(key_of(c, item, part, c.flag(1)));
+    all.emplace_back(Value::list(std::move(keys)), std::move(item));
   }
   sort_keyed(c, all, c.flag(0));
   List sorted;

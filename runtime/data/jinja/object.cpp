@@ -20,6 +20,15 @@ std::string Namespace::repr(Run& run) {
   return text;
 }
 
+std::optional<Value> View::field(Run& run, std::string_view name) {
+  for (const std::string_view lacking :
+       {"count", "index", "start", "stop", "step", "mapping", "isdisjoint"}) {
+    if (name == lacking)
+      run.fail("the attribute '" + std::string(name) + "' of a " + type_ + " is not supported");
+  }
+  return std::nullopt;
+}
+
 std::string View::repr(Run& run) {
   return is_range() ? text_ : type_ + "(" + run.repr(Value::list(items_)) + ")";
 }

@@ -56,6 +56,7 @@ class View : public Object {
   View(std::string type, List items, std::string text = "")
       : type_(std::move(type)), items_(std::move(items)), text_(std::move(text)) {}
   std::string type() const override { return type_; }
+  std::optional<Value> field(Run& run, std::string_view name) override;
   std::optional<List> items(Run&) override { return items_; }
   std::optional<int64_t> length() const override { return static_cast<int64_t>(items_.size()); }
   std::string repr(Run& run) override;

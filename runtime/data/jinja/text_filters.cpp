@@ -131,6 +131,8 @@ Value center_filter(Call& c) {
 }
 
 Value truncate_filter(Call& c) {
+  if (c.self.is_undefined()) return c.self;
+  if (!c.self.is_string()) c.fail("expected a string, found " + c.run.type_name(c.self));
   const std::u32string s = to_code_points(c.run.str(c.self));
   const std::u32string end = to_code_points(c.has(2) ? c.string(2) : "...");
   const int64_t length = c.integer(0, 255);
