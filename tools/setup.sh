@@ -11,7 +11,7 @@ clang_version() {
 }
 
 build=(build-essential cmake ninja-build pkg-config
-       libcli11-dev libhwloc-dev libopenmpi-dev libpcre2-dev libspdlog-dev liburing-dev
+       libcli11-dev libhwloc-dev libopenmpi-dev libpcre2-dev libspdlog-dev liburing-dev libutf8proc-dev
        libyaml-cpp-dev nlohmann-json3-dev
        openmpi-bin openssh-client)  # mpirun does not start without ssh, even on one host
 checks=(clang-format-14 git libgtest-dev python3)

@@ -3,16 +3,11 @@
 
 #include <algorithm>
 
+#include "runtime/data/unicode.h"
 #include "runtime/data/utf8.h"
 
 namespace athanor {
 namespace {
-
-bool is_white_space(char32_t c) {
-  return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
-         c == 0x3000;
-}
 
 int64_t previous_character(std::string_view text, int64_t at) {
   do {
@@ -41,7 +36,7 @@ int64_t skip_space_right(std::string_view text, int64_t at) {
 
 }  // namespace
 
-AddedTokenMatcher::AddedTokenMatcher() : nodes_(1), starts_(256, false), word_character_("\\w") {}
+AddedTokenMatcher::AddedTokenMatcher() : nodes_(1), starts_(256, false) {}
 
 void AddedTokenMatcher::add(std::string_view pattern, const AddedToken& token) {
   if (pattern.empty()) return;
@@ -76,7 +71,7 @@ AddedTokenMatcher::Match AddedTokenMatcher::longest_at(std::string_view text, in
 
 bool AddedTokenMatcher::stands_alone(std::string_view text, ByteSpan span) const {
   const auto is_word = [&](int64_t at) {
-    return !word_character_.find_all(text.substr(at, utf8_length(text[at]))).empty();
+    return is_word_character(utf8_step(text, at).code_point);
   };
   const bool left = span.begin == 0 || !is_word(previous_character(text, span.begin));
   const bool right = span.end == static_cast<int64_t>(text.size()) || !is_word(span.end);

@@ -9,7 +9,6 @@
 #include <string_view>
 #include <vector>
 
-#include "runtime/data/regex.h"
 #include "runtime/data/text_span.h"
 
 namespace athanor {
@@ -55,7 +54,6 @@ class AddedTokenMatcher {
   std::vector<Node> nodes_;
   std::vector<AddedToken> tokens_;
   std::vector<bool> starts_;  // by first byte
-  Regex word_character_;
 };
 
 }  // namespace athanor

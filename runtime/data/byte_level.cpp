@@ -52,4 +52,17 @@ std::optional<std::string> byte_level_bytes(std::string_view token) {
   return out;
 }
 
+AlignedText to_byte_level(const AlignedText& text) {
+  AlignedTextBuilder builder(text);
+  for (int64_t at = 0; at < text.size();) {
+    // All bytes of a character stand for the whole character.
+    const int64_t end = at + utf8_length(text.text()[at]);
+    const ByteSpan character{at, end};
+    for (; at < end; ++at) {
+      builder.put(byte_level_character(static_cast<uint8_t>(text.text()[at])), character);
+    }
+  }
+  return std::move(builder).finish();
+}
+
 }  // namespace athanor

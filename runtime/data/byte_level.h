@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "runtime/data/aligned_text.h"
+
 namespace athanor {
 
 // The character (UTF-8) that stands for a byte.
@@ -13,5 +15,8 @@ const std::string& byte_level_character(uint8_t byte);
 
 // Bytes of a token written in that alphabet; nullopt when a character is not part of it.
 std::optional<std::string> byte_level_bytes(std::string_view token);
+
+// Every byte of the text as the character that stands for it.
+AlignedText to_byte_level(const AlignedText& text);
 
 }  // namespace athanor

@@ -1,4 +1,4 @@
-// The `normalizer` of tokenizer.json: Sequence, Prepend, Replace, NFC. Internal to runtime/data.
+// The `normalizer` of tokenizer.json. Internal to runtime/data.
 #pragma once
 
 #include <functional>
@@ -19,9 +19,12 @@ class Normalizer {
   AlignedText apply(AlignedText text) const;
 
  private:
+  using Step = std::function<AlignedText(AlignedText)>;
   void add(const JsonField& config);
+  bool add_simple(const std::string& type);
+  void add_bert(const JsonField& config);
 
-  std::vector<std::function<AlignedText(AlignedText)>> steps_;
+  std::vector<Step> steps_;
 };
 
 // {"String": s} or {"Regex": r}.

@@ -152,15 +152,55 @@ TEST(PreTokenizers, MetaspaceRoundTrips) {
   EXPECT_EQ(tokenizer.decode(encoding.ids, false), "a b");
 }
 
-TEST(Normalizers, NfcTextPassesAndOtherTextIsRefused) {
+// The text after the normalizer: the byte tokenizer gives one id per byte.
+std::string normalized(const json& normalizer, const std::string& text) {
+  json config = byte_tokenizer_json();
+  config["normalizer"] = normalizer;
+  config["pre_tokenizer"]["use_regex"] = false;
+  std::string bytes;
+  for (const int32_t id : load(config).encode(text, false)) bytes.push_back(static_cast<char>(id));
+  return bytes;
+}
+
+TEST(Normalizers, UnicodeFormsComposeAndDecompose) {
+  const auto form = [](const char* type, const std::string& text) {
+    return normalized({{"type", type}}, text);
+  };
+  EXPECT_EQ(form("NFC", "ae\u0301 \u1100\u1161\u11A8 \u212B"), "a\u00E9 \uAC01 \u00C5");
+  EXPECT_EQ(form("NFC", "q\u0307\u0323"), "q\u0323\u0307");  // marks in the order of their class
+  EXPECT_EQ(form("NFC", "\u0958"), "\u0915\u093C");          // excluded from composition
+  EXPECT_EQ(form("NFD", "\u00E9\uAC01"), "e\u0301\u1100\u1161\u11A8");
+  EXPECT_EQ(form("NFKC", "\uFB01 \u2460 \uFF21"), "fi 1 A");
+  EXPECT_EQ(form("NFKD", "\u01C4"), "DZ\u030C");
+}
+
+TEST(Normalizers, CharactersChangeAsTheySay) {
+  const auto simple = [](const char* type, const std::string& text) {
+    return normalized({{"type", type}}, text);
+  };
+  EXPECT_EQ(simple("Lowercase", "\u00C9\u0130A"), "\u00E9i\u0307a");
+  EXPECT_EQ(simple("StripAccents", "e\u0301"), "e");
+  EXPECT_EQ(simple("Nmt", "a\x01\t\u200Bb"), "a  b");
+  EXPECT_EQ(
+      normalized({{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}}, " \u00A0a b\t"),
+      "a b");
+  EXPECT_EQ(normalized({{"type", "Strip"}, {"strip_left", true}, {"strip_right", false}}, " a "),
+            "a ");
+  EXPECT_EQ(normalized({{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}}, "  "), "");
+  EXPECT_EQ(normalized({{"type", "BertNormalizer"},
+                        {"clean_text", true},
+                        {"handle_chinese_chars", true},
+                        {"strip_accents", nullptr},
+                        {"lowercase", true}},
+                       "\u00C9\tA\u4E2D\u200D"),
+            "e a \u4E2D ");
+}
+
+TEST(Normalizers, ComposedTextKeepsItsBytes) {
   json config = byte_tokenizer_json();
   config["normalizer"] = {{"type", "NFC"}};
-  const Tokenizer tokenizer = load(config);
-  EXPECT_EQ(tokenizer.encode("é日本नमस्ते", false).size(), 26u);
-  const Error error = error_of([&] { tokenizer.encode("ae\xCC\x81", false); });
-  EXPECT_EQ(error.kind(), ErrorKind::kBadInput);
-  EXPECT_NE(error.message().find("NFC"), std::string::npos);
-  EXPECT_NE(error.message().find("byte 2"), std::string::npos);
+  const Encoding encoding = load(config).encode_with_spans("xe\u0301y", false);
+  EXPECT_EQ(encoding.spans, (std::vector<ByteSpan>{{0, 1}, {1, 4}, {1, 4}, {4, 5}}));
 }
 
 TEST(PostProcessors, TemplatesPutTokensAround) {
