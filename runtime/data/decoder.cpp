@@ -84,6 +84,28 @@ std::string replaced(const std::string& token, const Pattern& pattern, const std
   return replace_all(AlignedText(token, 0), matches, by).text();
 }
 
+// What BERT's tokenizer calls clean-up, one token at a time.
+std::string cleaned_up(std::string token) {
+  static constexpr std::pair<const char*, const char*> kReplacements[] = {
+      {" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+      {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+      {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+  for (const auto& [from, to] : kReplacements) {
+    token = replaced(token, Pattern::literal(from), to);
+  }
+  return token;
+}
+
+void decode_word_piece(Tokens& tokens, const std::string& prefix, bool cleanup) {
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (i > 0) {
+      const bool continues = tokens[i].starts_with(prefix);
+      tokens[i] = continues ? tokens[i].substr(prefix.size()) : " " + tokens[i];
+    }
+    if (cleanup) tokens[i] = cleaned_up(std::move(tokens[i]));
+  }
+}
+
 }  // namespace
 
 Decoder Decoder::from_json(const std::optional<JsonField>& config) {
@@ -124,10 +146,23 @@ void Decoder::add(const JsonField& config) {
         tokens[i] = replaced(tokens[i], *pattern, drop ? "" : " ");
       }
     });
+  } else if (type == "WordPiece") {
+    steps_.push_back([prefix = config.string_or("prefix", "##"),
+                      cleanup = config.boolean_or("cleanup", true)](Tokens& tokens) {
+      decode_word_piece(tokens, prefix, cleanup);
+    });
+  } else if (type == "BPEDecoder") {
+    auto suffix =
+        std::make_shared<const Pattern>(Pattern::literal(config.string_or("suffix", "</w>")));
+    steps_.push_back([suffix](Tokens& tokens) {
+      for (size_t i = 0; i < tokens.size(); ++i) {
+        tokens[i] = replaced(tokens[i], *suffix, i + 1 == tokens.size() ? "" : " ");
+      }
+    });
   } else {
     config.fail("decoder type " + in_quotes(type) +
                 " is not supported (known: Sequence, ByteLevel, Replace, ByteFallback, Fuse, "
-                "Strip, Metaspace)");
+                "Strip, Metaspace, WordPiece, BPEDecoder)");
   }
 }
 

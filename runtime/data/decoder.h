@@ -1,5 +1,5 @@
 // The `decoder` of tokenizer.json: tokens back to text. Knows Sequence, ByteLevel, Replace,
-// ByteFallback, Fuse, Strip and Metaspace. Internal to runtime/data.
+// ByteFallback, Fuse, Strip, Metaspace, WordPiece and BPEDecoder. Internal to runtime/data.
 #pragma once
 
 #include <functional>

@@ -6,6 +6,7 @@
 
 #include "runtime/data/normalizer.h"
 #include "runtime/data/regex.h"
+#include "runtime/data/unicode.h"
 #include "runtime/data/utf8.h"
 
 namespace athanor {
@@ -15,6 +16,19 @@ constexpr const char* kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 enum class Behavior { kRemoved, kIsolated, kMergedWithPrevious, kMergedWithNext, kContiguous };
+
+Behavior behavior_named(const std::string& name, const JsonField& place) {
+  static constexpr std::pair<std::string_view, Behavior> kBehaviors[] = {
+      {"Removed", Behavior::kRemoved},
+      {"Isolated", Behavior::kIsolated},
+      {"MergedWithPrevious", Behavior::kMergedWithPrevious},
+      {"MergedWithNext", Behavior::kMergedWithNext},
+      {"Contiguous", Behavior::kContiguous}};
+  for (const auto& [known, behavior] : kBehaviors) {
+    if (known == name) return behavior;
+  }
+  place.fail("unknown behavior " + in_quotes(name));
+}
 
 struct Part {
   ByteSpan span;
@@ -105,6 +119,46 @@ std::function<void(PreTokenized&)> split_step(Pattern pattern, Behavior behavior
   };
 }
 
+// Each character that `is_match` takes is a match of its own.
+template <class IsMatch>
+std::function<void(PreTokenized&)> character_step(IsMatch is_match, Behavior behavior) {
+  return [is_match, behavior](PreTokenized& state) {
+    std::vector<ByteSpan> out;
+    for (const ByteSpan piece : state.pieces) {
+      std::vector<ByteSpan> matches;
+      const std::string_view view = state.text.view(piece);
+      for (int64_t at = 0; at < piece.size();) {
+        const Utf8Step step = utf8_step(view, at);
+        if (is_match(step.code_point)) matches.push_back({at, at + step.length});
+        at += step.length;
+      }
+      for (const ByteSpan part : arrange(cover(matches, piece.size(), false), behavior)) {
+        out.push_back({piece.begin + part.begin, piece.begin + part.end});
+      }
+    }
+    state.pieces = std::move(out);
+  };
+}
+
+// Runs of word characters and runs of signs; white space goes.
+void split_words(PreTokenized& state) {
+  std::vector<ByteSpan> out;
+  for (const ByteSpan piece : state.pieces) {
+    int previous = 0;  // 0 white space, 1 word, 2 sign
+    for (int64_t at = piece.begin; at < piece.end;) {
+      const Utf8Step step = utf8_step(state.text.text(), at);
+      const int kind = is_word_character(step.code_point) ? 1
+                       : is_white_space(step.code_point)  ? 0
+                                                          : 2;
+      if (kind != 0 && kind != previous) out.push_back({at, at});
+      at += step.length;
+      if (kind != 0) out.back().end = at;
+      previous = kind;
+    }
+  }
+  state.pieces = std::move(out);
+}
+
 // Edits piece by piece: `spaces` become `replacement`, and `prefix` goes in front of pieces that
 // pass `wants_prefix`.
 template <class WantsPrefix>
@@ -178,13 +232,25 @@ void PreTokenizer::add(const JsonField& config) {
     add_split(config);
   } else if (type == "Digits") {
     const bool individual = config.boolean_or("individual_digits", false);
-    steps_.push_back(split_step(Pattern::regex(R"(\p{N})"),
-                                individual ? Behavior::kIsolated : Behavior::kContiguous, false));
+    steps_.push_back(
+        character_step(is_number, individual ? Behavior::kIsolated : Behavior::kContiguous));
   } else if (type == "Metaspace") {
     add_metaspace(config);
+  } else if (type == "Punctuation") {
+    steps_.push_back(character_step(
+        is_punctuation, behavior_named(config.string_or("behavior", "Isolated"), config)));
+  } else if (type == "Whitespace") {
+    steps_.push_back(split_words);
+  } else if (type == "WhitespaceSplit") {
+    steps_.push_back(character_step(is_white_space, Behavior::kRemoved));
+  } else if (type == "BertPreTokenizer") {
+    steps_.push_back(character_step(is_white_space, Behavior::kRemoved));
+    steps_.push_back(character_step(is_punctuation, Behavior::kIsolated));
   } else {
-    config.fail("pre_tokenizer type " + in_quotes(type) +
-                " is not supported (known: Sequence, ByteLevel, Split, Digits, Metaspace)");
+    config.fail(
+        "pre_tokenizer type " + in_quotes(type) +
+        " is not supported (known: Sequence, ByteLevel, Split, Digits, Metaspace, Punctuation, "
+        "Whitespace, WhitespaceSplit, BertPreTokenizer)");
   }
 }
 
@@ -197,20 +263,9 @@ void PreTokenizer::add_byte_level(const JsonField& config) {
 }
 
 void PreTokenizer::add_split(const JsonField& config) {
-  static constexpr std::pair<std::string_view, Behavior> kBehaviors[] = {
-      {"Removed", Behavior::kRemoved},
-      {"Isolated", Behavior::kIsolated},
-      {"MergedWithPrevious", Behavior::kMergedWithPrevious},
-      {"MergedWithNext", Behavior::kMergedWithNext},
-      {"Contiguous", Behavior::kContiguous}};
-  const JsonField behavior = config.at("behavior");
-  const auto* known =
-      std::find_if(std::begin(kBehaviors), std::end(kBehaviors),
-                   [&](const auto& entry) { return entry.first == behavior.string(); });
-  if (known == std::end(kBehaviors)) {
-    behavior.fail("unknown behavior " + in_quotes(behavior.string()));
-  }
-  steps_.push_back(split_step(pattern_from_json(config.at("pattern")), known->second,
+  const JsonField field = config.at("behavior");
+  const Behavior behavior = behavior_named(field.string(), field);
+  steps_.push_back(split_step(pattern_from_json(config.at("pattern")), behavior,
                               config.boolean_or("invert", false)));
 }
 

@@ -1,5 +1,5 @@
-// The `pre_tokenizer` of tokenizer.json: cuts text into the words that BPE works on. Knows
-// Sequence, ByteLevel, Split, Digits and Metaspace. Internal to runtime/data.
+// The `pre_tokenizer` of tokenizer.json: cuts text into the words that BPE works on.
+// Internal to runtime/data.
 #pragma once
 
 #include <functional>

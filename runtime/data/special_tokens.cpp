@@ -41,6 +41,15 @@ std::vector<int32_t> template_ids(const JsonField& piece, const JsonField& speci
   return result;
 }
 
+// ["token", id]
+int32_t paired_id(const JsonField& pair) {
+  const std::vector<JsonField> items = pair.items();
+  if (items.size() != 2) pair.fail("expected [token, id]");
+  const int64_t id = items[1].integer();
+  if (id < 0 || id > INT32_MAX) items[1].fail("not a token id");
+  return static_cast<int32_t>(id);
+}
+
 void add_template(PostProcessor& result, const JsonField& config) {
   bool after_text = false;
   for (const JsonField& piece : config.at("single").items()) {
@@ -93,9 +102,14 @@ PostProcessor PostProcessor::from_json(const std::optional<JsonField>& config) {
     }
   } else if (type == "TemplateProcessing") {
     add_template(result, *config);
+  } else if (type == "RobertaProcessing" || type == "BertProcessing") {
+    result.prefix = {paired_id(config->at("cls"))};
+    result.suffix = {paired_id(config->at("sep"))};
   } else if (type != "ByteLevel") {  // ByteLevel only trims offsets
-    config->fail("post_processor type " + in_quotes(type) +
-                 " is not supported (known: Sequence, TemplateProcessing, ByteLevel)");
+    config->fail(
+        "post_processor type " + in_quotes(type) +
+        " is not supported (known: Sequence, TemplateProcessing, ByteLevel, RobertaProcessing, "
+        "BertProcessing)");
   }
   return result;
 }

@@ -23,7 +23,7 @@ struct SpecialTokens {
   static SpecialTokens load(const std::filesystem::path& model_dir);
 };
 
-// The `post_processor`: TemplateProcessing, ByteLevel, Sequence.
+// The `post_processor`: TemplateProcessing, RobertaProcessing, BertProcessing, ByteLevel, Sequence.
 struct PostProcessor {
   std::vector<int32_t> prefix;
   std::vector<int32_t> suffix;

@@ -132,6 +132,37 @@ TEST(PreTokenizers, CutAsTheySay) {
             (Words{"ab", " ", " ", "cd"}));
 }
 
+TEST(PreTokenizers, CharacterClassesCut) {
+  using Words = std::vector<std::string>;
+  const auto cut = [](const char* type, const std::string& text) {
+    return words_of({{"type", type}}, text);
+  };
+  EXPECT_EQ(cut("Whitespace", "ab_1 c\u0301,; d"), (Words{"ab_1", "c\u0301", ",;", "d"}));
+  EXPECT_EQ(cut("WhitespaceSplit", " a,b  c\t"), (Words{"a,b", "c"}));
+  EXPECT_EQ(cut("BertPreTokenizer", "ab, $c\u3002"), (Words{"ab", ",", "$", "c", "\u3002"}));
+  EXPECT_EQ(cut("Punctuation", "a!!b"), (Words{"a", "!", "!", "b"}));
+  EXPECT_EQ(words_of({{"type", "Punctuation"}, {"behavior", "Contiguous"}}, "a!!b"),
+            (Words{"a", "!!", "b"}));
+}
+
+TEST(PostProcessors, RobertaAndBertPutTheirTokensAround) {
+  for (const char* type : {"RobertaProcessing", "BertProcessing"}) {
+    json config = byte_tokenizer_json();
+    config["post_processor"] = {{"type", type}, {"cls", {"B", 256}}, {"sep", {"E", 258}}};
+    EXPECT_EQ(load(config).encode("a", true), (std::vector<int32_t>{256, 'a', 258}));
+  }
+}
+
+TEST(Decoders, WordPieceAndBpeJoinWords) {
+  json config = config_with(character_vocab({"un", "##do", "it", ".", "it</w>"}), json::array());
+  config["decoder"] = {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}};
+  EXPECT_EQ(load(config).decode(std::vector<int32_t>{0, 1, 2, 3}, false), "undo it.");
+  config["decoder"]["cleanup"] = false;
+  EXPECT_EQ(load(config).decode(std::vector<int32_t>{0, 1, 2, 3}, false), "undo it .");
+  config["decoder"] = {{"type", "BPEDecoder"}, {"suffix", "</w>"}};
+  EXPECT_EQ(load(config).decode(std::vector<int32_t>{4, 0, 4}, false), "it unit");
+}
+
 TEST(PreTokenizers, ByteLevelPrefixSpaceHasNoBytesOfItsOwn) {
   json config = byte_tokenizer_json();
   config["pre_tokenizer"]["add_prefix_space"] = true;
