@@ -72,9 +72,8 @@ void ParamStore::load(ParamSource* source) {
 void ParamStore::read(ParamSource* source, const ParamSpec* param, int64_t begin, int64_t count,
                       void* dst) {
   const DType dtype = dtype_;
-  context_.compute.submit(
-      Cost{"load", 0, 0, count * dtype_size(dtype)},
-      [=](ExecContext&) { source->read(*param, begin, count, dtype, dst); });
+  context_.compute.submit(Cost{"load", 0, 0, count * dtype_size(dtype)},
+                          [=](ExecContext&) { source->read(*param, begin, count, dtype, dst); });
 }
 
 // Loaded values go to disk from the memory of the first slot, which waits for the transfer.

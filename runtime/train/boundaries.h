@@ -74,7 +74,7 @@ class Boundaries {
   BoundaryOptions options_;
   DiskTier* disk_;
   Stream& compute_;
-  Arena arena_;  // of what is in memory
+  Arena arena_;              // of what is in memory
   std::vector<Item> items_;  // inputs by position, then gradients; by slot within
   std::vector<Cached> cache_;
   uint64_t clock_ = 0;

@@ -112,8 +112,7 @@ class Run {
         trainer_(run.spec, run.trainer,
                  {memory, profile != nullptr ? profile->compute : stream(device.compute),
                   profile != nullptr ? profile->communication : stream(device.communication),
-                  communicator,
-                  profile != nullptr ? &profile->storage : &stream(device.storage)}),
+                  communicator, profile != nullptr ? &profile->storage : &stream(device.storage)}),
         profile_(profile) {}
 
   RunOutcome go(const std::atomic<int>& stop) {

@@ -90,8 +90,7 @@ Timeline plan_timeline(const RunConfig& config, const PlanOptions& options,
   ClockedStream storage({1, disk, true}, host);
   const std::unique_ptr<Communicator> communicator =
       make_counting_communicator(0, options.world_size, memory, options.mpi_staging_bytes);
-  Trainer trainer(run.spec, run.trainer,
-                  {memory, compute, communication, *communicator, &storage});
+  Trainer trainer(run.spec, run.trainer, {memory, compute, communication, *communicator, &storage});
   trainer.load(nullptr);
   const StepBatch batch = full_step_batch(run, trainer.lane_plan(run.batch.micro_batches), 0);
   // The first step finds empty slots; the second is like all later ones.

@@ -1,7 +1,7 @@
 // DiskTier: the disk's share of a rank's state. Stores reserve regions while they are built; open()
-// then creates one preallocated, unnamed file for all of them. Transfers are closures on the storage
-// stream, ordered against computation and communication by events like everything else; a plan
-// counts them and never opens a file.
+// then creates one preallocated, unnamed file for all of them. Transfers are closures on the
+// storage stream, ordered against computation and communication by events like everything else; a
+// plan counts them and never opens a file.
 #pragma once
 
 #include <cstdint>

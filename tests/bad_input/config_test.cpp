@@ -181,9 +181,10 @@ const BadInput kConflicts[] = {
        s.set("cutoff_len", "1099511627776");
        s.arguments = {"plan", s.path("config.yaml")};
      }},
-    {"HugeRank", 71, "", "bytes a rank", "are there",
+    {"HugeRank", 71, "on this host", "the run needs", "the budget is",
      more("lora_rank: 1048576\nmemory_budget: 100MiB\n")},
-    {"DoesNotFit", 71, "athanor plan", "the run needs", "--force", more("memory_budget: 1MiB\n")},
+    {"DoesNotFit", 71, "on this host", "the run needs", "cheapest changes",
+     more("memory_budget: 1MiB\n")},
     {"UnknownTemplate", 78, "template", "nonesuch", "chatml",
      [](Scene& s) {
        s.set("model_name_or_path", s.add_tokenizer());

@@ -64,8 +64,6 @@ const BadInput kCases[] = {
        s.through_shell("ulimit -f 8; exec \"$@\"");
        s.allowed = {"trainer_log.jsonl", "training_args.yaml"};
      }},
-    {"NoOpenFiles", 74, "", "cannot open", "Too many open files",
-     [](Scene& s) { s.through_shell("ulimit -n 4; exec \"$@\""); }},
     {"VersionToAFullDevice", 74, "standard output", "cannot write", "No space left",
      to_full_device({"version"})},
     {"HelpToAFullDevice", 74, "standard output", "cannot write", "No space left",
