@@ -28,10 +28,15 @@ int64_t allocations_of_this_thread() { return allocations; }
 
 }  // namespace athanor::testing
 
-// Arrays and the nothrow forms come through these.
+// Arrays come through these. Sanitizers have forms of their own, so that what std::stable_sort
+// takes (nothrow) and gives back (the plain delete) must be of one kind here.
 void* operator new(std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
 void* operator new(std::size_t bytes, std::align_val_t alignment) {
   return counted(bytes, static_cast<std::size_t>(alignment));
+}
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  ++allocations;
+  return std::malloc(bytes == 0 ? 1 : bytes);
 }
 void operator delete(void* data) noexcept { std::free(data); }
 void operator delete(void* data, std::size_t) noexcept { std::free(data); }
