@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -13,6 +14,7 @@
 #include <sstream>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 #include "core/error.h"
@@ -187,6 +189,20 @@ int dispatch(int argc, char** argv) {
   return 0;
 }
 
+// All ranks read the same config: rank 0 says what is wrong with it, and mpirun ends the others
+// then. A rank that is still there some time later has found what rank 0 has not, such as a folder
+// that is missing on its host. Launched ranks have logs of their own.
+bool speaks_for_itself() {
+  if (athanor::log_rank() == 0 || athanor::started_by_launch()) return true;
+  constexpr auto kPatience = std::chrono::seconds(2);
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (std::chrono::steady_clock::now() < end) {
+    if (stop_requests.load() != 0) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return true;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -200,8 +216,7 @@ int main(int argc, char** argv) {
     check_standard_output();
     return code;
   } catch (const athanor::Error& error) {
-    // All ranks read the same config: one of them says what is wrong with it.
-    if (athanor::log_rank() == 0 || error.kind() != athanor::ErrorKind::kConfig) {
+    if (error.kind() != athanor::ErrorKind::kConfig || speaks_for_itself()) {
       log_error_lines(error.message());
     }
     return athanor::exit_code(error.kind());

@@ -95,6 +95,8 @@ std::vector<std::string> launch_environment(int rank, const std::vector<int>& so
   return {kLaunchRank + ("=" + std::to_string(rank)), kLaunchSockets + ("=" + list)};
 }
 
+bool started_by_launch() { return std::getenv(kLaunchSockets) != nullptr; }
+
 ProcessRank discover_process_rank() {
   if (const char* sockets = std::getenv(kLaunchSockets)) return launched_rank(sockets);
   struct Names {

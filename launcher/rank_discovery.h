@@ -23,6 +23,8 @@ struct ProcessRank {
 // `athanor launch` (ATHANOR_LAUNCH_*), Open MPI (OMPI_COMM_WORLD_*), PMI (PMI_*), Slurm steps
 // (SLURM_PROCID, SLURM_STEP_NUM_TASKS).
 ProcessRank discover_process_rank();
+// Whether `athanor launch` started this process; valid after the sockets are closed, too.
+bool started_by_launch();
 
 // Slurm's numbers of tasks per node, "2(x3),1": the largest one; nothing when it is not such a
 // text.

@@ -130,8 +130,10 @@ Machine load_machine(const std::string& name, int threads_per_rank) {
     if (profile.name == name) return parse_machine(profile.yaml, name);
     known += ", " + profile.name;
   }
-  std::ifstream file(name);
-  if (!std::filesystem::is_regular_file(name) || !file) {
+  std::ifstream file;
+  // Looked at before it is opened: a FIFO would wait for its writer.
+  if (std::filesystem::is_regular_file(name)) file.open(name);
+  if (!file.is_open()) {
     throw Error(ErrorKind::kConfig,
                 "--machine " + name + ": found no such file, needed one or one of " + known);
   }

@@ -14,6 +14,7 @@
 #include "runtime/io/atomic_file.h"
 #include "runtime/io/trainer_log.h"
 #include "runtime/optim/lr_schedule.h"
+#include "runtime/train/numbers_guard.h"
 #include "runtime/train/output.h"
 #include "runtime/train/profile.h"
 
@@ -113,6 +114,7 @@ class Run {
                  {memory, profile != nullptr ? profile->compute : stream(device.compute),
                   profile != nullptr ? profile->communication : stream(device.communication),
                   communicator, profile != nullptr ? &profile->storage : &stream(device.storage)}),
+        guard_(data.train),
         profile_(profile) {}
 
   RunOutcome go(const std::atomic<int>& stop) {
@@ -189,6 +191,8 @@ class Run {
         make_step_batch(data_.train, plan, communicator_.rank(), step / steps_.per_epoch, first);
     const double rate = learning_rate_at(lr_, step);
     const StepResult result = trainer_.train_step(batch, step, rate);
+    guard_.observe(result, {step, step / steps_.per_epoch, first, plan, batch}, communicator_,
+                   device_.communication);
     int64_t tokens = 0;
     for (const HostMicroBatch& slot : batch.slots) {
       tokens += static_cast<int64_t>(slot.data.input_ids.size());
@@ -196,7 +200,8 @@ class Run {
     tokens = communicator_.sum_host(tokens, device_.communication);
     total_tokens_ += tokens;
     interval_tokens_ += tokens;
-    interval_loss_ += result.loss;
+    if (!result.skipped) interval_loss_ += result.loss;
+    if (result.skipped) ++interval_skips_;
     ++interval_steps_;
     interval_seconds_ += seconds_since(begin);
     const bool due = (step + 1) % config_.logging_steps == 0 || step + 1 == steps_.total;
@@ -208,7 +213,8 @@ class Run {
     TrainerLogLine line;
     line.current_steps = step + 1;
     line.total_steps = steps_.total;
-    line.loss = interval_loss_ / static_cast<double>(interval_steps_);
+    // Of the steps that counted; not a number, written as null, when there was none.
+    line.loss = interval_loss_ / static_cast<double>(interval_steps_ - interval_skips_);
     line.lr = rate;
     line.epoch = epoch(step);
     line.elapsed_seconds = seconds_since(start_);
@@ -234,6 +240,7 @@ class Run {
     interval_tokens_ = 0;
     interval_loss_ = 0;
     interval_steps_ = 0;
+    interval_skips_ = 0;
     interval_seconds_ = 0;
   }
 
@@ -296,6 +303,7 @@ class Run {
   RunSteps steps_;
   LrOptions lr_;
   Trainer trainer_;
+  NumbersGuard guard_;
   RunProfile* profile_;
   std::optional<TrainerLog> log_;  // rank 0 only
   std::vector<TrainerStateEntry> history_;
@@ -303,6 +311,7 @@ class Run {
   int64_t total_tokens_ = 0;
   int64_t interval_tokens_ = 0;
   int64_t interval_steps_ = 0;
+  int64_t interval_skips_ = 0;
   double interval_loss_ = 0;
   double interval_seconds_ = 0;
 };

@@ -316,8 +316,8 @@ StepResult Trainer::train_step(const StepBatch& batch, int64_t step, double lear
   StepScalars scalars;
   scalars.loss_scale = 1.0 / static_cast<double>(batch.target_tokens);
   scalars.learning_rate = learning_rate;
-  scalars.bias_correction1 = 1.0 - std::pow(adamw.beta1, static_cast<double>(step + 1));
-  scalars.bias_correction2 = 1.0 - std::pow(adamw.beta2, static_cast<double>(step + 1));
+  scalars.bias_correction1 = 1.0 - std::pow(adamw.beta1, static_cast<double>(updates_ + 1));
+  scalars.bias_correction2 = 1.0 - std::pow(adamw.beta2, static_cast<double>(updates_ + 1));
   scalars.seed = options_.seed;
   scalars.step = static_cast<uint64_t>(step);
   upload(batch, plan, scalars);
@@ -333,14 +333,24 @@ StepResult Trainer::train_step(const StepBatch& batch, int64_t step, double lear
   const double nominal = std::log(static_cast<double>(spec_.config.vocab_size));
   result.loss = context_.compute.read_scalar(&stats->loss, nominal) * scalars.loss_scale;
   result.grad_norm = context_.compute.read_scalar(&stats->grad_norm, 1.0);
-  if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm)) {
-    throw Error(ErrorKind::kDiverged, "step " + std::to_string(step + 1) + ": loss " +
-                                          std::to_string(result.loss) + ", gradient norm " +
-                                          std::to_string(result.grad_norm) +
-                                          "; lower learning_rate or raise warmup_steps");
+  result.skipped = !std::isfinite(result.loss) || !std::isfinite(result.grad_norm);
+  if (result.skipped) {
+    result.non_finite_slots = non_finite_slots(batch);
+    return result;
   }
   update();
+  ++updates_;
   return result;
+}
+
+std::vector<int64_t> Trainer::non_finite_slots(const StepBatch& batch) {
+  std::vector<int64_t> slots;
+  for (size_t slot = 0; slot < batch.slots.size(); ++slot) {
+    if (batch.slots[slot].targets.empty()) continue;
+    const double loss = context_.compute.read_scalar(loss_slot(static_cast<int64_t>(slot)), 0.0);
+    if (!std::isfinite(loss)) slots.push_back(static_cast<int64_t>(slot));
+  }
+  return slots;
 }
 
 double Trainer::evaluate(const StepBatch& batch) {

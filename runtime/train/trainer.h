@@ -45,6 +45,9 @@ struct TrainerOptions {
 struct StepResult {
   double loss = 0;       // mean over the step's target tokens
   double grad_norm = 0;  // before clipping
+  // Loss or norm is not finite, on every rank then: nothing was updated.
+  bool skipped = false;
+  std::vector<int64_t> non_finite_slots;  // of a skipped step: this rank's slots to blame, if any
 };
 
 // Receives trained parameters in float32, parameter by parameter, on every rank; `values` is valid
@@ -65,8 +68,8 @@ class Trainer {
   // Reads the ranges that this rank keeps; in a plan `source` may be null.
   void load(ParamSource* source);
 
-  // One optimizer step, numbered from 0. A non-finite loss or norm is Error(kDiverged), before any
-  // weight was changed.
+  // One optimizer step, numbered from 0. With a non-finite loss or norm no weight and no optimizer
+  // state changes, and the optimizer does not count the step.
   StepResult train_step(const StepBatch& batch, int64_t step, double learning_rate);
   // Sum of the losses of a batch's targets; no gradients.
   double evaluate(const StepBatch& batch);
@@ -76,6 +79,9 @@ class Trainer {
 
   // How the micro-batches of a step are spread.
   LanePlan lane_plan(int64_t micro_batches) const;
+
+  // Updates so far: Adam's step count, which skipped steps do not raise.
+  int64_t updates() const { return updates_; }
 
   const std::vector<Visit>& train_schedule(int64_t micro_batches);
   const PartitionTable& partition() const { return table_; }
@@ -99,6 +105,7 @@ class Trainer {
   void run(const Visit& visit, const Lease& lease, const BoundaryUse& use);
   void sum_losses(const LanePlan& plan);
   void update();
+  std::vector<int64_t> non_finite_slots(const StepBatch& batch);
   double* loss_slot(int64_t slot) const;
 
   const ModelSpec& spec_;
@@ -119,6 +126,7 @@ class Trainer {
   std::unique_ptr<Transformer> model_;
   std::unique_ptr<Activations> activations_;
   StepScalars host_scalars_;
+  int64_t updates_ = 0;
   std::map<int64_t, std::vector<Visit>> train_schedules_;     // by M
   std::map<int64_t, std::vector<Visit>> evaluate_schedules_;  // by M
 };

@@ -97,14 +97,26 @@ TEST_F(DisagreementTest, OfVectorInstructionsMattersInBf16) {
                       {"vector instructions", "avx2", "generic"});
 }
 
+ProcessResult mpirun_pair(const std::vector<std::string>& first,
+                          const std::vector<std::string>& second) {
+  std::vector<std::string> command = {"mpirun", "-n", "1"};
+  command.insert(command.end(), first.begin(), first.end());
+  for (const char* word : {":", "-n", "1"}) command.emplace_back(word);
+  command.insert(command.end(), second.begin(), second.end());
+  return run_process(command, {mpirun_environment(), ""});
+}
+
 TEST_F(DisagreementTest, UnderMpirunEndsAllRanks) {
   if (const std::string reason = mpirun_missing(); !reason.empty()) GTEST_SKIP() << reason;
-  std::vector<std::string> command = {"mpirun", "-n", "1"};
-  for (const std::string& word : train_command({"seed=1"})) command.push_back(word);
-  for (const char* word : {":", "-n", "1"}) command.push_back(word);
-  for (const std::string& word : train_command({"seed=2"})) command.push_back(word);
-  expect_error(run_process(command, {mpirun_environment(), ""}), 78,
+  expect_error(mpirun_pair(train_command({"seed=1"}), train_command({"seed=2"})), 78,
                {"seed: rank 0 has 1, rank 1 has 2"});
+  EXPECT_FALSE(std::filesystem::exists(out()));
+}
+
+TEST_F(DisagreementTest, WhatOnlyOneRankMissesIsSaidByIt) {
+  if (const std::string reason = mpirun_missing(); !reason.empty()) GTEST_SKIP() << reason;
+  expect_error(mpirun_pair(train_command(), train_command({"model_name_or_path=/nowhere/model"})),
+               78, {"[rank 1]", "/nowhere/model"});
   EXPECT_FALSE(std::filesystem::exists(out()));
 }
 
