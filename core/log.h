@@ -11,4 +11,11 @@ void log_info(const std::string& message);
 void log_warning(const std::string& message);
 void log_error(const std::string& message);
 
+// A line that stays below the log on a terminal and is drawn over and over, cut to its width. Off
+// until somebody who knows that standard error is a terminal allows it; then text that is not
+// empty, a line without control characters, is shown until "" takes it away.
+void allow_status_line();
+bool has_status_line();
+void set_status_line(const std::string& text);
+
 }  // namespace athanor

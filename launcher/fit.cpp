@@ -29,16 +29,16 @@ Machine this_host(const RunConfig& config, const ProcessRank& process, int world
   return machine;
 }
 
-void check_fits(const TrainArguments& arguments, const RunConfig& config,
-                const PlanOptions& options, const Machine& machine, bool leads) {
+int64_t check_fits(const TrainArguments& arguments, const RunConfig& config,
+                   const PlanOptions& options, const Machine& machine, bool leads) {
   const PlanResult plan = make_plan(config, options, machine);
   log_info("plan: " + std::to_string(plan.ranks[0].peak_bytes >> 20) + " MiB a rank at peak, " +
            std::to_string(plan.host_peak_bytes() >> 20) + " MiB of " +
            std::to_string(plan.budget_bytes >> 20) + " MiB on this host");
-  if (plan.fits) return;
+  if (plan.fits) return plan.ranks[0].peak_bytes;
   if (arguments.force) {
     log_warning("--force: starting although " + refusal(plan, {}));
-    return;
+    return plan.ranks[0].peak_bytes;
   }
   std::vector<PlanChange> changes;
   if (leads) changes = cheapest_changes(config_reader(arguments), plan, options, machine);

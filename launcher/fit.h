@@ -23,8 +23,8 @@ Machine deciding_machine(const Machine& machine);
 Machine this_host(const RunConfig& config, const ProcessRank& process, int world);
 
 // Throws kDoesNotFit before anything is allocated, with the cheapest changes on rank 0; with
-// `force` the same text is a warning.
-void check_fits(const TrainArguments& arguments, const RunConfig& config,
-                const PlanOptions& options, const Machine& machine, bool leads);
+// `force` the same text is a warning. Returns the planned peak of a rank in bytes.
+int64_t check_fits(const TrainArguments& arguments, const RunConfig& config,
+                   const PlanOptions& options, const Machine& machine, bool leads);
 
 }  // namespace athanor

@@ -1,8 +1,12 @@
 // athanor train: as one rank of an MPI job, or with its ranks as threads of this process.
+#include <unistd.h>
+
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -32,7 +36,7 @@ struct Job {
   const RunData& data;
   const std::vector<CoreShare>& shares;  // of the ranks of this process
   const std::atomic<int>& stop;
-  Timeline* profile;  // of rank 0; may be null
+  RunObservers observers;  // of rank 0
 };
 
 // The caller is the first thread of the pool and is pinned last, so that the streams' threads,
@@ -62,12 +66,19 @@ std::vector<CoreShare> divide_cores(const RunConfig& config, const ProcessRank& 
   return shares;
 }
 
+// Under mpirun and srun standard error is a pipe, or other ranks write to the terminal, too.
+void allow_status_line_on_terminal(const ProcessRank& process) {
+  const char* const terminal = std::getenv("TERM");
+  const bool capable = terminal != nullptr && std::string_view(terminal) != "dumb";
+  if (process.world_size == 1 && capable && ::isatty(STDERR_FILENO) == 1) allow_status_line();
+}
+
 // MPI ends the process in abort, so what went wrong is said before.
 RunOutcome train_mpi_rank(const Job& job, Communicator& communicator, CpuDevice& device,
                           Allocator& memory) {
   try {
     return run_training(job.run, job.data, communicator, device, memory, job.stop,
-                        communicator.rank() == 0 ? job.profile : nullptr);
+                        communicator.rank() == 0 ? job.observers : RunObservers{});
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kLostPeer) log_error(error.message());
     communicator.abort(error.message(), exit_code(error.kind()));
@@ -83,7 +94,7 @@ RunOutcome train_launched_rank(const Job& job, Communicator& communicator, CpuDe
                                Allocator& memory) {
   try {
     return run_training(job.run, job.data, communicator, device, memory, job.stop,
-                        communicator.rank() == 0 ? job.profile : nullptr);
+                        communicator.rank() == 0 ? job.observers : RunObservers{});
   } catch (const std::exception& error) {
     communicator.abort(error.what(), 0);
     try {
@@ -111,7 +122,7 @@ RunOutcome run_as_process(const Job& job, const ProcessRank& process) {
   ATHANOR_CHECK(communicator->world_size() == process.world_size,
                 "MPI has another number of ranks than the launcher's environment says");
   if (process.world_size == 1) {
-    return run_training(job.run, job.data, *communicator, device, memory, job.stop, job.profile);
+    return run_training(job.run, job.data, *communicator, device, memory, job.stop, job.observers);
   }
   check_ranks_agree(facts_of_run(job.run, job.data), *communicator, device.communication);
   communicator->clear_counts();  // those of a run are its steps'
@@ -135,7 +146,7 @@ RunOutcome run_as_threads(const Job& job, int world) {
         const auto communicator = make_thread_communicator(group, rank);
         try {
           outcomes[index] = run_training(job.run, job.data, *communicator, device, memory, job.stop,
-                                         rank == 0 ? job.profile : nullptr);
+                                         rank == 0 ? job.observers : RunObservers{});
         } catch (const std::exception& error) {
           communicator->abort(error.what(), 0);
           throw;
@@ -166,6 +177,7 @@ RunOutcome run_as_threads(const Job& job, int world) {
 int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
   const ProcessRank process = discover_process_rank();
   set_log_rank(process.rank, process.world_size);
+  allow_status_line_on_terminal(process);
   RunConfig config = load_run_config(arguments.config, arguments.overrides, kTrainRequiredKeys);
   refuse_unimplemented(config);
   if (process.world_size > 1 && config.ranks > 1) {
@@ -199,7 +211,7 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
   log_info("model: " + std::to_string(run.spec.parameters()) + " parameters, " +
            std::to_string(run.spec.trainable_parameters()) + " trained");
   if (!decided.empty()) log_info(decided);
-  check_fits(arguments, config, options, machine, process.rank == 0);
+  const int64_t planned = check_fits(arguments, config, options, machine, process.rank == 0);
   const RunData data = load_run_data(run);
   log_info("data: " + std::to_string(data.report.records) + " records, " +
            std::to_string(data.report.tokens) + " tokens, " +
@@ -213,12 +225,12 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
                 ? ", " + std::to_string(data.report.truncated) + " cut at cutoff_len"
                 : ""));
   Timeline profile;
-  const Job job{run, data, shares, stop, arguments.profile.empty() ? nullptr : &profile};
+  const Job job{run, data, shares, stop, {arguments.profile.empty() ? nullptr : &profile, planned}};
   const RunOutcome outcome = process.world_size == 1 && world > 1 ? run_as_threads(job, world)
                                                                   : run_as_process(job, process);
   log_info("memory: " + std::to_string(outcome.device.peak_bytes) +
            " bytes a rank allocated at peak");
-  if (job.profile != nullptr && process.rank == 0) {
+  if (job.observers.profile != nullptr && process.rank == 0) {
     write_file_atomic(arguments.profile, chrome_trace(profile));
     const std::string table =
         profile_table(profile, load_machine("here", threads), run.trainer.dtype);

@@ -18,10 +18,11 @@ MAY_INCLUDE = {
     "runtime/config": {"core"},
     "runtime/io": {"core"},
     "runtime/data": {"core"},
+    "runtime/report": {"core", "runtime/io"},
     "runtime/model": {"core", "kernels", "sharding", "runtime/io", "runtime/data"},
     "runtime/optim": {"core", "kernels", "sharding"},
     "runtime/train": {"core", "kernels", "sharding", "runtime/config", "runtime/io",
-                      "runtime/data", "runtime/model", "runtime/optim", "proto"},
+                      "runtime/data", "runtime/report", "runtime/model", "runtime/optim", "proto"},
     "launcher": {"core", "kernels", "sharding", "runtime/config", "runtime/io", "runtime/data",
                  "runtime/model", "runtime/optim", "runtime/train", "proto"},
     "proto": set(),
@@ -36,7 +37,7 @@ HEADERS_WITH_LIBRARIES = {
     "runtime/model/families/json_reader.h": {"nlohmann/json.hpp"},
 }
 SHARED = {"runtime/io/strict_json.h"}
-LIBRARY = re.compile(r"^(nlohmann|yaml-cpp|spdlog|fmt|CLI|gtest|gmock|grpcpp?|google)/|^(mpi|pcre2|nccl|liburing)")
+LIBRARY = re.compile(r"^(nlohmann|yaml-cpp|spdlog|fmt|CLI|gtest|gmock|grpcpp?|google|proto)/|^(mpi|pcre2|nccl|liburing)")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 

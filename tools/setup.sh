@@ -11,8 +11,8 @@ clang_version() {
 }
 
 build=(build-essential cmake ninja-build pkg-config
-       libcli11-dev libhwloc-dev libopenmpi-dev libpcre2-dev libspdlog-dev liburing-dev libutf8proc-dev
-       libyaml-cpp-dev nlohmann-json3-dev
+       libcli11-dev libhwloc-dev libopenmpi-dev libpcre2-dev libprotobuf-dev libspdlog-dev liburing-dev
+       libutf8proc-dev libyaml-cpp-dev nlohmann-json3-dev protobuf-compiler
        openmpi-bin openssh-client)  # mpirun does not start without ssh, even on one host
 checks=(clang-format-14 git libgtest-dev python3)
 fuzzers=(clang "libclang-rt-$(clang_version)-dev")

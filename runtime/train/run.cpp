@@ -14,9 +14,10 @@
 #include "runtime/io/atomic_file.h"
 #include "runtime/io/trainer_log.h"
 #include "runtime/optim/lr_schedule.h"
+#include "runtime/report/run_report.h"
 #include "runtime/train/numbers_guard.h"
 #include "runtime/train/output.h"
-#include "runtime/train/profile.h"
+#include "runtime/train/run_profile.h"
 
 namespace athanor {
 namespace {
@@ -54,60 +55,20 @@ LrOptions lr_options(const RunConfig& config, int64_t total_steps) {
   return options;
 }
 
-struct RunProfile {
-  explicit RunProfile(CpuDevice& device)
-      : compute(device.compute, ProfilingStream::Clock::now()),
-        communication(device.communication, ProfilingStream::Clock::now()),
-        storage(device.storage, ProfilingStream::Clock::now()) {}
-
-  void clear() {
-    synchronize();
-    compute.clear();
-    communication.clear();
-    storage.clear();
-  }
-  void synchronize() {
-    compute.synchronize();
-    communication.synchronize();
-    storage.synchronize();
-  }
-  Timeline timeline() {
-    synchronize();
-    const int64_t dropped = compute.dropped() + communication.dropped() + storage.dropped();
-    if (dropped > 0) {
-      log_warning("profile: " + std::to_string(dropped) +
-                  " operations too many are left out; fewer max_steps keep all");
-    }
-    Timeline timeline;
-    timeline.tracks.push_back({"compute", compute.operations()});
-    timeline.tracks.push_back({"communication", communication.operations()});
-    if (!storage.operations().empty()) {
-      timeline.tracks.push_back({"storage", storage.operations()});
-    }
-    for (const TimelineTrack& track : timeline.tracks) {
-      if (track.operations.empty()) continue;
-      timeline.seconds = std::max(timeline.seconds, track.operations.back().end_seconds);
-    }
-    return timeline;
-  }
-
-  ProfilingStream compute;
-  ProfilingStream communication;
-  ProfilingStream storage;
-};
-
 Stream& stream(Stream& any) { return any; }
 
 // The state of one rank's run.
 class Run {
  public:
   Run(const ResolvedRun& run, const RunData& data, Communicator& communicator, CpuDevice& device,
-      Allocator& memory, RunProfile* profile)
+      Allocator& memory, const RunObservers& observers, RunProfile* profile)
       : run_(run),
         config_(run.config),
         data_(data),
         communicator_(communicator),
         device_(device),
+        memory_(memory),
+        observers_(observers),
         steps_(count_steps(run.config, run.batch, data.train)),
         lr_(lr_options(run.config, steps_.total)),
         trainer_(run.spec, run.trainer,
@@ -157,10 +118,22 @@ class Run {
       throw Error(ErrorKind::kIo,
                   "output_dir: cannot create " + config_.output_dir + ": " + failed.message());
     }
-    log_.emplace(std::filesystem::path(config_.output_dir) / "trainer_log.jsonl",
-                 TrainerLog::Mode::kTruncate);
+    report_.emplace(report_options());
     write_file_atomic(std::filesystem::path(config_.output_dir) / "training_args.yaml",
                       to_yaml(config_));
+  }
+
+  ReportOptions report_options() const {
+    ReportOptions options;
+    options.folder = config_.output_dir;
+    options.planned_bytes = observers_.planned_bytes;
+    options.card.title =
+        std::filesystem::absolute(options.folder).lexically_normal().filename().string();
+    options.card.base_model = config_.model_name_or_path;
+    options.card.adapter = run_.spec.lora.has_value();
+    options.card.datasets = config_.dataset;
+    options.card.settings = to_yaml(config_);
+    return options;
   }
 
   void log_tiers() const {
@@ -204,12 +177,14 @@ class Run {
     if (result.skipped) ++interval_skips_;
     ++interval_steps_;
     interval_seconds_ += seconds_since(begin);
+    if (report_) report_->progress(line_of(step, rate, result), memory_.stats().current_bytes);
     const bool due = (step + 1) % config_.logging_steps == 0 || step + 1 == steps_.total;
     if (due) report(step, rate, result);
     return result.loss;
   }
 
-  void report(int64_t step, double rate, const StepResult& result) {
+  // Of the steps since the last line.
+  TrainerLogLine line_of(int64_t step, double rate, const StepResult& result) const {
     TrainerLogLine line;
     line.current_steps = step + 1;
     line.total_steps = steps_.total;
@@ -224,11 +199,13 @@ class Run {
     line.total_tokens = total_tokens_;
     line.grad_norm = result.grad_norm;
     line.step_ms = interval_seconds_ * 1e3 / static_cast<double>(interval_steps_);
-    if (log_) {
-      log_->append(line);
-      log_info(format("step %lld/%lld  loss %.4f  norm %.3f  lr %.3g  %.0f tokens/s  %.1f ms/step",
-                      static_cast<long long>(step + 1), static_cast<long long>(steps_.total),
-                      *line.loss, result.grad_norm, rate, *line.throughput, *line.step_ms));
+    return line;
+  }
+
+  void report(int64_t step, double rate, const StepResult& result) {
+    if (report_) {
+      const TrainerLogLine line = line_of(step, rate, result);
+      report_->log(line);
       TrainerStateEntry entry;
       entry.step = step + 1;
       entry.epoch = epoch(step);
@@ -261,16 +238,14 @@ class Run {
       targets += batch.target_tokens;
     }
     loss /= static_cast<double>(targets);
-    if (!log_) return;
+    if (!report_) return;
     TrainerLogLine line;
     line.current_steps = step + 1;
     line.total_steps = steps_.total;
     line.eval_loss = loss;
     line.epoch = epoch(step);
     line.elapsed_seconds = seconds_since(start_);
-    log_->append(line);
-    log_info(format("step %lld/%lld  eval loss %.4f", static_cast<long long>(step + 1),
-                    static_cast<long long>(steps_.total), loss));
+    report_->log(line);
     TrainerStateEntry entry;
     entry.step = step + 1;
     entry.epoch = epoch(step);
@@ -293,6 +268,7 @@ class Run {
     state.num_input_tokens_seen = total_tokens_;
     state.log_history = history_;
     write_trainer_state(std::filesystem::path(config_.output_dir) / "trainer_state.json", state);
+    report_->saved(step + 1, total_tokens_);
   }
 
   const ResolvedRun& run_;
@@ -300,12 +276,14 @@ class Run {
   const RunData& data_;
   Communicator& communicator_;
   CpuDevice& device_;
+  Allocator& memory_;
+  const RunObservers& observers_;
   RunSteps steps_;
   LrOptions lr_;
   Trainer trainer_;
   NumbersGuard guard_;
   RunProfile* profile_;
-  std::optional<TrainerLog> log_;  // rank 0 only
+  std::optional<RunReport> report_;  // rank 0 only
   std::vector<TrainerStateEntry> history_;
   Clock::time_point start_ = Clock::now();
   int64_t total_tokens_ = 0;
@@ -387,13 +365,13 @@ StepBatch make_step_batch(const BatchSource& data, const LanePlan& plan, int ran
 
 RunOutcome run_training(const ResolvedRun& run, const RunData& data, Communicator& communicator,
                         CpuDevice& device, Allocator& memory, const std::atomic<int>& stop,
-                        Timeline* profile) {
+                        const RunObservers& observers) {
   std::optional<RunProfile> streams;
-  if (profile != nullptr) streams.emplace(device);
-  Run rank(run, data, communicator, device, memory, streams ? &*streams : nullptr);
+  if (observers.profile != nullptr) streams.emplace(device);
+  Run rank(run, data, communicator, device, memory, observers, streams ? &*streams : nullptr);
   RunOutcome outcome = rank.go(stop);
   outcome.device = memory.stats();
-  if (streams) *profile = streams->timeline();
+  if (streams) *observers.profile = streams->timeline();
   return outcome;
 }
 

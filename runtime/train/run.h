@@ -42,10 +42,14 @@ struct RunOutcome {
   double seconds = 0;
 };
 
-// Runs to the end, or until `stop` is non-zero on any rank. Rank 0 writes files and logs. Into
-// `profile` goes when each operation ran, without the first of several steps.
+struct RunObservers {
+  Timeline* profile = nullptr;  // gets when each operation ran, without the first of several steps
+  int64_t planned_bytes = 0;    // a rank's peak, for the live line
+};
+
+// Runs to the end, or until `stop` is non-zero on any rank. Rank 0 writes files and logs.
 RunOutcome run_training(const ResolvedRun& run, const RunData& data, Communicator& communicator,
                         CpuDevice& device, Allocator& memory, const std::atomic<int>& stop,
-                        Timeline* profile = nullptr);
+                        const RunObservers& observers = {});
 
 }  // namespace athanor
