@@ -196,13 +196,17 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
     options.mpi_staging_bytes =
         process.launched() ? socket_staging_bytes(world) : mpi_staging_bytes(world);
   }
+  {  // Shapes and files, before anything is sized or planned by what config.json claims.
+    RunConfig undecided = config;
+    resolve_auto(undecided);
+    const RunWeights check(resolve_run(undecided, world));
+  }
   const Machine machine = this_host(config, process, world);
   const std::string decided = decide_auto(config, options, machine);
   resolve_auto(config);
   const ResolvedRun run = resolve_run(config, world);
   warn_about(run);
   if (process.rank == 0) check_output_folder(config);
-  { RunWeights check(run); }  // shapes and files, before data is tokenised
   log_info("athanor: " + std::to_string(world) + " ranks of " + std::to_string(threads) +
            " threads (" + cpu_isa_name(active_cpu_isa()) + "), ZeRO stage " +
            std::to_string(config.zero.stage) + ", " + std::to_string(run.batch.micro_batches) +
