@@ -12,6 +12,9 @@ void expect_heads(const char* name, const AttentionShape& shape) {
                 std::string(name) + ": num_heads " + std::to_string(shape.num_heads) +
                     " is not a multiple of num_key_value_heads " +
                     std::to_string(shape.num_key_value_heads));
+  ATHANOR_CHECK(shape.window >= 0 && shape.soft_cap >= 0,
+                std::string(name) + ": window " + std::to_string(shape.window) + " or soft_cap " +
+                    std::to_string(shape.soft_cap) + " is negative");
 }
 
 // A list of sequence bounds: [S+1] i32.

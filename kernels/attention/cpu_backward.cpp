@@ -51,7 +51,7 @@ struct Backward {
   }
   int64_t query_block_floats(const HeadSplit& split) const {
     const int64_t n = split.heads * split.query_block;
-    return (3 * shape.head_dim + 2 * kKeyBlock + 3) * n +
+    return (3 * shape.head_dim + 2 * kKeyBlock + 4) * n +
            (kKeyBlock + std::max(kKeyBlock, split.query_block)) * shape.head_dim + 256;
   }
 
@@ -103,10 +103,13 @@ void Backward<T>::key_block(const SequenceBlocks::Place& place, int64_t kv_head,
   load_transposed(kt, keys, k + k_offset, keys, d, k_stride(), 1.0f, k_tile);
   std::fill(dkt, dkt + d * keys, 0.0f);
   std::fill(dvt, dvt + d * keys, 0.0f);
+  // Queries beyond the window of the block's last key see none of it.
+  const int64_t end =
+      shape.window > 0 ? std::min(length, place.first + keys + shape.window - 1) : length;
   for (int64_t h = 0; h < group(); ++h) {
     const int64_t head = kv_head * group() + h;
-    for (int64_t first = place.first; first < length; first += kQueriesDown) {
-      const int64_t queries = std::min(kQueriesDown, length - first);
+    for (int64_t first = place.first; first < end; first += kQueriesDown) {
+      const int64_t queries = std::min(kQueriesDown, end - first);
       const int64_t seen = std::min(keys, first + queries - place.first);  // by any of them
       const int64_t q_offset = (begin + first) * q_stride() + head * d;
       const int64_t row = head * tokens + begin + first;
@@ -114,7 +117,11 @@ void Backward<T>::key_block(const SequenceBlocks::Place& place, int64_t kv_head,
       load_tile(do_tile, d_o + q_offset, queries, d, q_stride());
       gemm(queries, seen, d, q_tile, d, 1, kt, keys, p, keys, false);
       gemm(queries, seen, d, do_tile, d, 1, vt, keys, ds, keys, false);
-      math.gradient(p, ds, queries, seen, keys, first, place.first, lse + row, delta + row);
+      if (shape.soft_cap > 0) {
+        for (int64_t i = 0; i < queries; ++i) math.soft_cap(p + i * keys, seen, shape.soft_cap);
+      }
+      math.gradient(p, ds, queries, seen, keys, first, place.first, shape.window, shape.soft_cap,
+                    lse + row, delta + row);
       gemm(d, seen, queries, do_tile, 1, d, p, keys, dvt, keys, true);
       gemm(d, seen, queries, q_tile, 1, d, ds, keys, dkt, keys, true);
       if (dq_sums != nullptr) {
@@ -163,6 +170,7 @@ void Backward<T>::query_task(const SequenceBlocks::Place& place, int64_t kv_head
   float* const column_lse = take.take(n);
   float* const column_delta = take.take(n);
   int32_t* const last_key = reinterpret_cast<int32_t*>(take.take(n));
+  int32_t* const first_key = reinterpret_cast<int32_t*>(take.take(n));
 
   const int64_t begin = cu[place.sequence];
   const int64_t row = begin + place.first;
@@ -176,18 +184,22 @@ void Backward<T>::query_task(const SequenceBlocks::Place& place, int64_t kv_head
       column_lse[c + i] = lse[head * tokens + row + i];
       column_delta[c + i] = delta[head * tokens + row + i];
       last_key[c + i] = static_cast<int32_t>(place.first + i);
+      first_key[c + i] = static_cast<int32_t>(first_seen(place.first + i, shape.window));
     }
   }
   std::fill(dqt, dqt + d * n, 0.0f);
   const int64_t visible = place.first + place.rows;
-  for (int64_t first = 0; first < visible; first += kKeyBlock) {
+  for (int64_t first = first_seen(place.first, shape.window) / kKeyBlock * kKeyBlock;
+       first < visible; first += kKeyBlock) {
     const int64_t keys = std::min(kKeyBlock, visible - first);
     const int64_t offset = (begin + first) * k_stride() + kv_head * d;
     load_tile(k_tile, k + offset, keys, d, k_stride());
     load_tile(v_tile, v + offset, keys, d, k_stride());
     gemm(keys, n, d, k_tile, d, 1, qt, n, scores, n, false);
     gemm(keys, n, d, v_tile, d, 1, dot, n, ds, n, false);
-    math.gradient_transposed(scores, ds, keys, n, first, last_key, column_lse, column_delta);
+    if (shape.soft_cap > 0) math.soft_cap(scores, keys * n, shape.soft_cap);
+    math.gradient_transposed(scores, ds, keys, n, first, {first_key, last_key}, shape.soft_cap,
+                             column_lse, column_delta);
     gemm(d, n, keys, k_tile, 1, d, ds, n, dqt, n, true);
   }
   std::fill(column_lse, column_lse + n, shape.scale);
@@ -200,20 +212,22 @@ void Backward<T>::query_task(const SequenceBlocks::Place& place, int64_t kv_head
 // Whether tasks of whole sequences, 5 products instead of 7, end earlier. Both ways give the same
 // bits, so this may look at the threads and their scratch.
 bool whole_sequences_pay(const ThreadPool& pool, const int32_t* cu, int64_t sequences,
-                         int64_t kv_heads, int64_t block_floats, int64_t floats_per_token) {
+                         int64_t kv_heads, int64_t window, int64_t block_floats,
+                         int64_t floats_per_token) {
   int64_t longest = 0;
   double total = 0;
   for (int64_t s = 0; s < sequences; ++s) {
     const int64_t length = cu[s + 1] - cu[s];
     longest = std::max(longest, length);
-    total += static_cast<double>(causal_pairs(length) * kv_heads);
+    total += static_cast<double>(causal_pairs(length, window) * kv_heads);
   }
   const int64_t floats = block_floats + ScratchFloats::rounded(longest * floats_per_token);
   if (floats * static_cast<int64_t>(sizeof(float)) > pool.scratch_bytes()) return false;
   // The longest task may start last.
   const double threads = pool.size();
   const double even = total / threads;
-  return even + static_cast<double>(causal_pairs(longest)) * (1 - 1 / threads) < 1.36 * even;
+  return even + static_cast<double>(causal_pairs(longest, window)) * (1 - 1 / threads) <
+         1.36 * even;
 }
 
 }  // namespace
@@ -235,7 +249,8 @@ void attention_backward(ThreadPool& pool, T* dq, T* dk, T* dv, float* delta, con
   pool.parallel_for(ceil_div(tokens, kDeltaRows), [&](int64_t task, int) {
     backward.delta_rows(task * kDeltaRows, std::min((task + 1) * kDeltaRows, tokens));
   });
-  if (whole_sequences_pay(pool, cu, sequences, kv_heads, key_floats, backward.group() * d)) {
+  if (whole_sequences_pay(pool, cu, sequences, kv_heads, shape.window, key_floats,
+                          backward.group() * d)) {
     pool.parallel_for(sequences * kv_heads, [&](int64_t task, int worker) {
       backward.sequence_task(task / kv_heads, task % kv_heads, pool.scratch(worker));
     });

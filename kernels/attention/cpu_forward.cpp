@@ -49,7 +49,8 @@ void Forward<T>::task(const SequenceBlocks::Place& place, int64_t kv_head, int64
   float* const scores = take.take(kKeyBlock * n);
   float* const tile = take.take(std::max(kKeyBlock, place.rows) * d);
   int32_t* const last_key = reinterpret_cast<int32_t*>(take.take(n));
-  const SoftmaxColumns columns{take.take(n), take.take(n), take.take(n), last_key};
+  int32_t* const first_key = reinterpret_cast<int32_t*>(take.take(n));
+  const SoftmaxColumns columns{take.take(n), take.take(n), take.take(n), {first_key, last_key}};
 
   const int64_t q_row = cu_q[place.sequence] + place.first;
   const int64_t k_row = cu_k[place.sequence];
@@ -60,23 +61,29 @@ void Forward<T>::task(const SequenceBlocks::Place& place, int64_t kv_head, int64
                     d, q_stride, shape.scale, tile);
     for (int64_t i = 0; i < place.rows; ++i) {
       last_key[h * place.rows + i] = static_cast<int32_t>(before + i);
+      first_key[h * place.rows + i] = static_cast<int32_t>(first_seen(before + i, shape.window));
     }
   }
   for (int64_t c = used; c < n; ++c) {
     for (int64_t row = 0; row < d; ++row) qt[row * n + c] = 0.0f;
     last_key[c] = std::numeric_limits<int32_t>::max();
+    first_key[c] = 0;
   }
   std::fill(ot, ot + d * n, 0.0f);
   std::fill(columns.sum, columns.sum + n, 0.0f);
   std::fill(columns.max, columns.max + n, -std::numeric_limits<float>::infinity());
 
   const int64_t visible = before + place.rows;
-  for (int64_t first = 0; first < visible; first += kKeyBlock) {
+  // Whole blocks before the window of the first query are skipped, and seen by no other query.
+  for (int64_t first = first_seen(before, shape.window) / kKeyBlock * kKeyBlock; first < visible;
+       first += kKeyBlock) {
     const int64_t keys = std::min(kKeyBlock, visible - first);
     const int64_t offset = (k_row + first) * k_stride + kv_head * d;
+    const bool masked = first + keys - 1 > before || first < first_seen(visible - 1, shape.window);
     load_tile(tile, k + offset, keys, d, k_stride);
     gemm(keys, n, d, tile, d, 1, qt, n, scores, n, false);
-    math.softmax(scores, keys, n, first, first + keys - 1 > before, columns);
+    if (shape.soft_cap > 0) math.soft_cap(scores, keys * n, shape.soft_cap);
+    math.softmax(scores, keys, n, first, masked, columns);
     math.scale_columns(ot, d, n, columns.rescale);
     load_tile(tile, v + offset, keys, d, k_stride);
     gemm(d, n, keys, tile, 1, d, scores, n, ot, n, true);
@@ -112,7 +119,7 @@ void attention_forward(ThreadPool& pool, T* o, float* lse, const T* q, const T* 
   const int64_t n = ceil_div(split.heads * split.query_block, kLanes) * kLanes;
   const int64_t d = shape.head_dim;
   check_scratch(kName, pool,
-                (2 * d + kKeyBlock + 4) * n + std::max(kKeyBlock, split.query_block) * d + 128, d);
+                (2 * d + kKeyBlock + 5) * n + std::max(kKeyBlock, split.query_block) * d + 144, d);
   const Forward<T> forward{o, lse, q, k, v, cu_q, cu_k, queries, shape, tile_gemm(), tile_math()};
   const SequenceBlocks blocks{cu_q, sequences, split.query_block};
   const int64_t per_block = shape.num_key_value_heads * split.parts;

@@ -16,6 +16,11 @@ namespace athanor::cpu {
 
 inline constexpr int64_t kKeyBlock = 64;  // keys of one tile, counted from the sequence's first key
 
+// The first key that the query at position `query` of its sequence sees.
+inline int64_t first_seen(int64_t query, int64_t window) {
+  return window > 0 ? std::max<int64_t>(0, query - window + 1) : 0;
+}
+
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Rows [cu[s], cu[s+1]) cut in blocks of a fixed size from each sequence's start.

@@ -1,6 +1,7 @@
-// exp and sigmoid in float32 as straight-line code: no branch, no table, no call, so that gcc -O3
-// turns a loop over them into vector code of any width, and a lane has the same bits as the scalar
-// (every step is one IEEE operation; fma is written out). Used by softmax, cross-entropy, SwiGLU.
+// exp, sigmoid and tanh in float32 as straight-line code: no branch, no table, no call, so that gcc
+// -O3 turns a loop over them into vector code of any width, and a lane has the same bits as the
+// scalar (every step is one IEEE operation; fma is written out). Used by softmax, cross-entropy,
+// SwiGLU.
 #pragma once
 
 #include <bit>
@@ -44,6 +45,28 @@ namespace athanor {
 
 // 1 / (1 + e^-x).
 [[gnu::always_inline]] inline float sigmoid_f32(float x) { return 1.0f / (1.0f + exp_f32(-x)); }
+
+// tanh(x), at most 2 ulp off: near 0 an odd polynomial (the coefficients of Cephes' tanhf),
+// elsewhere 1 - 2 / (e^2|x| + 1). NaN stays NaN.
+[[gnu::always_inline]] inline float tanh_f32(float x) {
+  const float z = x * x;
+  float p = -5.70498872745e-3f;
+  p = std::fma(p, z, 2.06390887954e-2f);
+  p = std::fma(p, z, -5.37397155531e-2f);
+  p = std::fma(p, z, 1.33314422036e-1f);
+  p = std::fma(p, z, -3.33332819422e-1f);
+  const float small = std::fma(p * z, x, x);
+  const float magnitude = std::bit_cast<float>(std::bit_cast<uint32_t>(x) & 0x7fffffffu);
+  const float large = 1.0f - 2.0f / (exp_f32(2.0f * magnitude) + 1.0f);
+  const float with_sign = std::bit_cast<float>(std::bit_cast<uint32_t>(large) |
+                                               (std::bit_cast<uint32_t>(x) & 0x80000000u));
+  return magnitude < 0.625f ? small : with_sign;
+}
+
+// cap * tanh(x / cap)
+[[gnu::always_inline]] inline float soft_cap_f32(float x, float cap) {
+  return cap * tanh_f32(x / cap);
+}
 
 // x * sigmoid(x). At x = -inf this is NaN, as the formula says.
 [[gnu::always_inline]] inline float silu_f32(float x) { return x * sigmoid_f32(x); }

@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/pairwise.h"
 #include "kernels/cpu/vector_math.h"
+#include "kernels/elementwise/tiles.h"
 
 namespace athanor::cpu {
 namespace {
@@ -50,16 +51,43 @@ void row_gradient(T* dlogits, const float* logits, float max, float scale, int64
   for (; i < n; ++i) dlogits[i] = from_float<T>(exp_f32(logits[i] - max) * scale);
 }
 
+// The same with the slope of the cap.
 template <class T>
-float row_loss(T* dlogits, const float* logits, int64_t target, double loss_scale, int64_t vocab) {
+void capped_row_gradient(T* dlogits, const float* logits, float max, float scale, float cap,
+                         int64_t n) {
+  const float inverse_cap = 1.0f / cap;
+  constexpr int64_t kBlock = 32;
+  for (int64_t i = 0; i < n; i += kBlock) {
+    const int64_t count = std::min(kBlock, n - i);
+    float block[kBlock];
+    for (int64_t lane = 0; lane < count; ++lane) {
+      const float logit = logits[i + lane];
+      const float tanh = logit * inverse_cap;
+      block[lane] = exp_f32(logit - max) * scale * std::fma(-tanh, tanh, 1.0f);
+    }
+    for (int64_t lane = 0; lane < count; ++lane) dlogits[i + lane] = from_float<T>(block[lane]);
+  }
+}
+
+template <class T>
+float row_loss(T* dlogits, const float* logits, int64_t target, float soft_cap, double loss_scale,
+               int64_t vocab) {
   const float max = row_max(logits, vocab);
   const float target_logit = logits[target];
   const double sum =
       blocked_sum(vocab, [=](int64_t i, float lane) { return lane + exp_f32(logits[i] - max); });
   if (dlogits != nullptr) {
-    row_gradient(dlogits, logits, max, static_cast<float>(loss_scale / sum), vocab);
+    const auto scale = static_cast<float>(loss_scale / sum);
+    double slope = 1.0;
+    if (soft_cap > 0) {
+      capped_row_gradient(dlogits, logits, max, scale, soft_cap, vocab);
+      const double tanh = static_cast<double>(target_logit) / static_cast<double>(soft_cap);
+      slope -= tanh * tanh;
+    } else {
+      row_gradient(dlogits, logits, max, scale, vocab);
+    }
     const double p = static_cast<double>(exp_f32(target_logit - max)) / sum;
-    dlogits[target] = from_float<T>(static_cast<float>((p - 1.0) * loss_scale));
+    dlogits[target] = from_float<T>(static_cast<float>((p - 1.0) * slope * loss_scale));
   }
   // The difference first: beside a large maximum the logarithm would be lost.
   return static_cast<float>(std::log(sum) +
@@ -70,7 +98,7 @@ float row_loss(T* dlogits, const float* logits, int64_t target, double loss_scal
 
 template <class T>
 void cross_entropy(ThreadPool& pool, float* loss, T* dlogits, const float* logits,
-                   const int32_t* targets, const StepScalars* scalars, int64_t rows,
+                   const int32_t* targets, float soft_cap, const StepScalars* scalars, int64_t rows,
                    int64_t vocab) {
   const int64_t task_rows = std::max<int64_t>(1, kTaskElements / std::max<int64_t>(1, vocab));
   pool.parallel_for((rows + task_rows - 1) / task_rows, [&](int64_t task, int) {
@@ -79,9 +107,17 @@ void cross_entropy(ThreadPool& pool, float* loss, T* dlogits, const float* logit
       ATHANOR_CHECK(targets[n] >= 0 && targets[n] < vocab,
                     "cross_entropy: targets[" + std::to_string(n) + "] is " +
                         std::to_string(targets[n]) + ", vocab_size is " + std::to_string(vocab));
-      loss[n] = row_loss(dlogits == nullptr ? nullptr : dlogits + n * vocab, logits + n * vocab,
-                         targets[n], dlogits == nullptr ? 0.0 : scalars->loss_scale, vocab);
+      loss[n] =
+          row_loss(dlogits == nullptr ? nullptr : dlogits + n * vocab, logits + n * vocab,
+                   targets[n], soft_cap, dlogits == nullptr ? 0.0 : scalars->loss_scale, vocab);
     }
+  });
+}
+
+void soft_cap_logits(ThreadPool& pool, float* logits, float cap, int64_t n) {
+  for_chunks(pool, n, kChunk, [&](int64_t begin, int64_t count, int) {
+    float* __restrict x = logits + begin;
+    for (int64_t i = 0; i < count; ++i) x[i] = soft_cap_f32(x[i], cap);
   });
 }
 
@@ -91,9 +127,9 @@ void add_sum(ThreadPool& pool, double* sum, const float* values, int64_t count) 
   });
 }
 
-template void cross_entropy(ThreadPool&, float*, float*, const float*, const int32_t*,
+template void cross_entropy(ThreadPool&, float*, float*, const float*, const int32_t*, float,
                             const StepScalars*, int64_t, int64_t);
-template void cross_entropy(ThreadPool&, float*, bfloat16*, const float*, const int32_t*,
+template void cross_entropy(ThreadPool&, float*, bfloat16*, const float*, const int32_t*, float,
                             const StepScalars*, int64_t, int64_t);
 
 }  // namespace athanor::cpu

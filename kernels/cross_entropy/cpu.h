@@ -11,7 +11,10 @@ namespace athanor::cpu {
 // dlogits may be null.
 template <class T>
 void cross_entropy(ThreadPool& pool, float* loss, T* dlogits, const float* logits,
-                   const int32_t* targets, const StepScalars* scalars, int64_t rows, int64_t vocab);
+                   const int32_t* targets, float soft_cap, const StepScalars* scalars, int64_t rows,
+                   int64_t vocab);
+
+void soft_cap_logits(ThreadPool& pool, float* logits, float cap, int64_t n);
 
 void add_sum(ThreadPool& pool, double* sum, const float* values, int64_t count);
 

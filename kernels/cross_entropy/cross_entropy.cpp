@@ -1,12 +1,14 @@
 #include "kernels/cross_entropy/cross_entropy.h"
 
+#include <string>
+
 #include "kernels/backend.h"
 #include "kernels/cross_entropy/cpu.h"
 
 namespace athanor {
 
 void cross_entropy(Tensor loss, Tensor dlogits, ConstTensor logits, ConstTensor targets,
-                   const StepScalars* scalars, Stream& stream) {
+                   float soft_cap, const StepScalars* scalars, Stream& stream) {
   constexpr const char* kName = "cross_entropy";
   const int64_t rows = logits.dim(0);
   const int64_t vocab = logits.dim(1);
@@ -31,8 +33,20 @@ void cross_entropy(Tensor loss, Tensor dlogits, ConstTensor logits, ConstTensor 
     using T = decltype(zero);
     stream.submit(cost, [=](ExecContext& context) {
       cpu::cross_entropy(context.pool, loss.data<float>(), gradient ? dlogits.data<T>() : nullptr,
-                         logits.data<float>(), targets.data<int32_t>(), scalars, rows, vocab);
+                         logits.data<float>(), targets.data<int32_t>(), soft_cap, scalars, rows,
+                         vocab);
     });
+  });
+}
+
+void soft_cap_logits(Tensor logits, float cap, Stream& stream) {
+  constexpr const char* kName = "soft_cap_logits";
+  expect_dtype(kName, "logits", logits, DType::kF32);
+  ATHANOR_CHECK(cap > 0, "soft_cap_logits: cap " + std::to_string(cap) + " is not positive");
+  const Cost cost{kName, 24.0 * static_cast<double>(logits.numel()), logits.bytes(),
+                  logits.bytes()};
+  stream.submit(cost, [=](ExecContext& context) {
+    cpu::soft_cap_logits(context.pool, logits.data<float>(), cap, logits.numel());
   });
 }
 

@@ -40,6 +40,24 @@ void copy_bytes(ThreadPool& pool, void* y, const void* x, int64_t bytes) {
   });
 }
 
+template <class T>
+void fill(ThreadPool& pool, T* y, float value, int64_t n) {
+  for_chunks(pool, n, kChunk, [&](int64_t begin, int64_t count, int) {
+    std::fill(y + begin, y + begin + count, from_float<T>(value));
+  });
+}
+
+void copy_columns(ThreadPool& pool, void* y, int64_t y_stride, int64_t y_first, const void* x,
+                  int64_t x_stride, int64_t x_first, int64_t row_bytes, int64_t rows) {
+  auto* to = static_cast<std::byte*>(y) + y_first;
+  const auto* from = static_cast<const std::byte*>(x) + x_first;
+  for_chunks(pool, rows, rows_per_task(row_bytes), [&](int64_t begin, int64_t count, int) {
+    for (int64_t n = begin; n < begin + count; ++n) {
+      std::memcpy(to + n * y_stride, from + n * x_stride, static_cast<size_t>(row_bytes));
+    }
+  });
+}
+
 template <class To, class From>
 void convert(ThreadPool& pool, To* y, const From* x, int64_t n) {
   for_tiles(pool, n, [&](int64_t begin, int64_t count) {
@@ -96,6 +114,8 @@ void scatter_rows(ThreadPool& pool, void* y, const void* x, const int32_t* rows,
   });
 }
 
+template void fill(ThreadPool&, float*, float, int64_t);
+template void fill(ThreadPool&, bfloat16*, float, int64_t);
 template void convert(ThreadPool&, bfloat16*, const float*, int64_t);
 template void convert(ThreadPool&, float*, const bfloat16*, int64_t);
 template void add(ThreadPool&, float*, const float*, const float*, int64_t);

@@ -9,6 +9,11 @@ namespace athanor::cpu {
 
 void fill_zero(ThreadPool& pool, void* y, int64_t bytes);
 void copy_bytes(ThreadPool& pool, void* y, const void* x, int64_t bytes);
+template <class T>
+void fill(ThreadPool& pool, T* y, float value, int64_t n);
+// All sizes in bytes.
+void copy_columns(ThreadPool& pool, void* y, int64_t y_stride, int64_t y_first, const void* x,
+                  int64_t x_stride, int64_t x_first, int64_t row_bytes, int64_t rows);
 template <class To, class From>
 void convert(ThreadPool& pool, To* y, const From* x, int64_t n);
 template <class T>

@@ -1,6 +1,7 @@
 #include "kernels/elementwise/elementwise.h"
 
 #include <cstdint>
+#include <string>
 #include <type_traits>
 
 #include "kernels/backend.h"
@@ -26,6 +27,30 @@ int64_t row_bytes(const ConstTensor& x) { return x.dim(1) * dtype_size(x.dtype()
 void fill_zero(Tensor y, Stream& stream) {
   stream.submit(Cost{"fill_zero", 0, 0, y.bytes()},
                 [=](ExecContext& context) { cpu::fill_zero(context.pool, y.raw(), y.bytes()); });
+}
+
+void fill(Tensor y, float value, Stream& stream) {
+  dispatch_float(y.dtype(), "fill", [&](auto zero) {
+    using T = decltype(zero);
+    stream.submit(Cost{"fill", 0, 0, y.bytes()}, [=](ExecContext& context) {
+      cpu::fill(context.pool, y.data<T>(), value, y.numel());
+    });
+  });
+}
+
+void copy_columns(Tensor y, int64_t y_first, ConstTensor x, int64_t x_first, int64_t columns,
+                  Stream& stream) {
+  expect_shape("copy_columns", "y", y, Shape{x.dim(0), y.dim(1)});
+  expect_dtype("copy_columns", "y", y, x.dtype());
+  ATHANOR_CHECK(y_first >= 0 && x_first >= 0 && columns >= 0 && y_first + columns <= y.dim(1) &&
+                    x_first + columns <= x.dim(1),
+                "copy_columns: " + std::to_string(columns) + " columns are not in x and y");
+  const int64_t size = dtype_size(x.dtype());
+  const int64_t bytes = x.dim(0) * columns * size;
+  stream.submit(Cost{"copy_columns", 0, bytes, bytes}, [=](ExecContext& context) {
+    cpu::copy_columns(context.pool, y.raw(), y.dim(1) * size, y_first * size, x.raw(),
+                      x.dim(1) * size, x_first * size, columns * size, x.dim(0));
+  });
 }
 
 void copy(Tensor y, ConstTensor x, Stream& stream) {

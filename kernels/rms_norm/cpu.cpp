@@ -21,22 +21,22 @@ float row_rstd(const T* __restrict x, int64_t columns, double eps) {
 
 template <class T>
 void row_forward(T* __restrict y, const T* __restrict x, const T* __restrict weight, float rstd,
-                 int64_t columns) {
+                 float offset, int64_t columns) {
   for (int64_t c = 0; c < columns; ++c) {
-    y[c] = from_float<T>(to_float(x[c]) * rstd * to_float(weight[c]));
+    y[c] = from_float<T>(to_float(x[c]) * rstd * (offset + to_float(weight[c])));
   }
 }
 
 template <class T>
 void row_backward(T* __restrict dx, const T* __restrict dy, const T* __restrict x,
-                  const T* __restrict weight, float rstd, int64_t columns) {
+                  const T* __restrict weight, float rstd, float offset, int64_t columns) {
   const double sum = blocked_sum(columns, [=](int64_t c, float lane) {
-    return std::fma(to_float(dy[c]) * to_float(weight[c]), to_float(x[c]), lane);
+    return std::fma(to_float(dy[c]) * (offset + to_float(weight[c])), to_float(x[c]), lane);
   });
   const double scale = static_cast<double>(rstd) * static_cast<double>(rstd);
   const float along_x = static_cast<float>(scale * (sum / static_cast<double>(columns)));
   for (int64_t c = 0; c < columns; ++c) {
-    const float g = to_float(dy[c]) * to_float(weight[c]);
+    const float g = to_float(dy[c]) * (offset + to_float(weight[c]));
     dx[c] = from_float<T>(std::fma(rstd, std::fma(-to_float(x[c]), along_x, g), to_float(dx[c])));
   }
 }
@@ -66,19 +66,19 @@ void tree_add_chunks(float* sums, int64_t begin, int64_t chunks, int64_t columns
 
 template <class T>
 void rms_norm_forward(ThreadPool& pool, T* y, float* rstd, const T* x, const T* weight, double eps,
-                      int64_t rows, int64_t columns) {
+                      float offset, int64_t rows, int64_t columns) {
   for_chunks(pool, rows, rows_per_chunk(columns), [&](int64_t begin, int64_t count, int) {
     for (int64_t n = begin; n < begin + count; ++n) {
       rstd[n] = row_rstd(x + n * columns, columns, eps);
-      row_forward(y + n * columns, x + n * columns, weight, rstd[n], columns);
+      row_forward(y + n * columns, x + n * columns, weight, rstd[n], offset, columns);
     }
   });
 }
 
 template <class T>
 void rms_norm_backward(ThreadPool& pool, T* dx, float* dweight, const T* dy, const T* x,
-                       const float* rstd, const T* weight, float* workspace, int64_t rows,
-                       int64_t columns) {
+                       const float* rstd, const T* weight, float offset, float* workspace,
+                       int64_t rows, int64_t columns) {
   const int64_t chunk_rows = dweight != nullptr ? kRmsNormChunkRows : rows_per_chunk(columns);
   for_chunks(pool, rows, chunk_rows, [&](int64_t begin, int64_t count, int) {
     float* sum = dweight != nullptr ? workspace + begin / chunk_rows * columns : nullptr;
@@ -86,7 +86,7 @@ void rms_norm_backward(ThreadPool& pool, T* dx, float* dweight, const T* dy, con
     for (int64_t n = begin; n < begin + count; ++n) {
       const int64_t row = n * columns;
       if (sum != nullptr) add_row_dweight(sum, dy + row, x + row, rstd[n], columns);
-      row_backward(dx + row, dy + row, x + row, weight, rstd[n], columns);
+      row_backward(dx + row, dy + row, x + row, weight, rstd[n], offset, columns);
     }
   });
   if (dweight == nullptr || rows == 0) return;
@@ -98,12 +98,12 @@ void rms_norm_backward(ThreadPool& pool, T* dx, float* dweight, const T* dy, con
 }
 
 template void rms_norm_forward(ThreadPool&, float*, float*, const float*, const float*, double,
-                               int64_t, int64_t);
+                               float, int64_t, int64_t);
 template void rms_norm_forward(ThreadPool&, bfloat16*, float*, const bfloat16*, const bfloat16*,
-                               double, int64_t, int64_t);
+                               double, float, int64_t, int64_t);
 template void rms_norm_backward(ThreadPool&, float*, float*, const float*, const float*,
-                                const float*, const float*, float*, int64_t, int64_t);
+                                const float*, const float*, float, float*, int64_t, int64_t);
 template void rms_norm_backward(ThreadPool&, bfloat16*, float*, const bfloat16*, const bfloat16*,
-                                const float*, const bfloat16*, float*, int64_t, int64_t);
+                                const float*, const bfloat16*, float, float*, int64_t, int64_t);
 
 }  // namespace athanor::cpu

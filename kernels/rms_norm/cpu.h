@@ -11,11 +11,11 @@ inline constexpr int64_t kRmsNormChunkRows = 64;  // rows of one chunk of the su
 
 template <class T>
 void rms_norm_forward(ThreadPool& pool, T* y, float* rstd, const T* x, const T* weight, double eps,
-                      int64_t rows, int64_t columns);
+                      float offset, int64_t rows, int64_t columns);
 // dweight and workspace may be null together.
 template <class T>
 void rms_norm_backward(ThreadPool& pool, T* dx, float* dweight, const T* dy, const T* x,
-                       const float* rstd, const T* weight, float* workspace, int64_t rows,
-                       int64_t columns);
+                       const float* rstd, const T* weight, float offset, float* workspace,
+                       int64_t rows, int64_t columns);
 
 }  // namespace athanor::cpu

@@ -8,7 +8,7 @@
 namespace athanor {
 
 void rms_norm_forward(Tensor y, Tensor rstd, ConstTensor x, ConstTensor weight, double eps,
-                      Stream& stream) {
+                      float offset, Stream& stream) {
   constexpr const char* kName = "rms_norm_forward";
   const int64_t rows = x.dim(0);
   const int64_t columns = x.dim(1);
@@ -25,7 +25,7 @@ void rms_norm_forward(Tensor y, Tensor rstd, ConstTensor x, ConstTensor weight, 
     using T = decltype(zero);
     stream.submit(cost, [=](ExecContext& context) {
       cpu::rms_norm_forward(context.pool, y.data<T>(), rstd.data<float>(), x.data<T>(),
-                            weight.data<T>(), eps, rows, columns);
+                            weight.data<T>(), eps, offset, rows, columns);
     });
   });
 }
@@ -35,7 +35,7 @@ int64_t rms_norm_backward_workspace(int64_t rows, int64_t columns) {
 }
 
 void rms_norm_backward(Tensor dx, Tensor dweight, ConstTensor dy, ConstTensor x, ConstTensor rstd,
-                       ConstTensor weight, Tensor workspace, Stream& stream) {
+                       ConstTensor weight, float offset, Tensor workspace, Stream& stream) {
   constexpr const char* kName = "rms_norm_backward";
   const int64_t rows = x.dim(0);
   const int64_t columns = x.dim(1);
@@ -67,7 +67,7 @@ void rms_norm_backward(Tensor dx, Tensor dweight, ConstTensor dy, ConstTensor x,
     stream.submit(cost, [=](ExecContext& context) {
       cpu::rms_norm_backward(context.pool, dx.data<T>(), trains ? dweight.data<float>() : nullptr,
                              dy.data<T>(), x.data<T>(), rstd.data<float>(), weight.data<T>(),
-                             trains ? workspace.data<float>() : nullptr, rows, columns);
+                             offset, trains ? workspace.data<float>() : nullptr, rows, columns);
     });
   });
 }

@@ -8,21 +8,51 @@
 
 namespace athanor::cpu {
 
-template <class T>
-void swiglu_forward(ThreadPool& pool, T* y, const T* gate, const T* up, int64_t n) {
+namespace {
+
+constexpr float kSqrt2OverPi = 0.797884560802865356f;
+constexpr float kCubic = 0.044715f;
+
+// f(g) and f'(g).
+struct Gated {
+  float value;
+  float slope;
+};
+
+template <GateFunction function>
+[[gnu::always_inline]] inline float gated_value(float g) {
+  if constexpr (function == GateFunction::kSilu) return g * sigmoid_f32(g);
+  const float u = kSqrt2OverPi * std::fma(kCubic * g * g, g, g);
+  return g * sigmoid_f32(2.0f * u);
+}
+
+template <GateFunction function>
+[[gnu::always_inline]] inline Gated gated(float g) {
+  if constexpr (function == GateFunction::kSilu) {
+    const float s = sigmoid_f32(g);
+    return {g * s, s * std::fma(g, 1.0f - s, 1.0f)};
+  }
+  const float square = g * g;
+  const float s = sigmoid_f32(2.0f * kSqrt2OverPi * std::fma(kCubic * square, g, g));
+  const float inner = 2.0f * kSqrt2OverPi * std::fma(3.0f * kCubic, square, 1.0f);
+  return {g * s, s * std::fma(g * inner, 1.0f - s, 1.0f)};
+}
+
+template <GateFunction function, class T>
+void forward(ThreadPool& pool, T* y, const T* gate, const T* up, int64_t n) {
   for_tiles(pool, n, [&](int64_t begin, int64_t count) {
     alignas(64) float g[kTile];
     alignas(64) float u[kTile];
     load_tile(g, gate + begin, count);
     load_tile(u, up + begin, count);
-    for (int64_t i = 0; i < count; ++i) g[i] = g[i] * sigmoid_f32(g[i]) * u[i];
+    for (int64_t i = 0; i < count; ++i) g[i] = gated_value<function>(g[i]) * u[i];
     store_tile(y + begin, g, count);
   });
 }
 
-template <class T>
-void swiglu_backward(ThreadPool& pool, T* dgate, T* dup, const T* dy, const T* gate, const T* up,
-                     int64_t n) {
+template <GateFunction function, class T>
+void backward(ThreadPool& pool, T* dgate, T* dup, const T* dy, const T* gate, const T* up,
+              int64_t n) {
   for_tiles(pool, n, [&](int64_t begin, int64_t count) {
     alignas(64) float d[kTile];
     alignas(64) float g[kTile];
@@ -31,22 +61,44 @@ void swiglu_backward(ThreadPool& pool, T* dgate, T* dup, const T* dy, const T* g
     load_tile(g, gate + begin, count);
     load_tile(u, up + begin, count);
     for (int64_t i = 0; i < count; ++i) {
-      const float s = sigmoid_f32(g[i]);
-      const float silu = g[i] * s;
-      const float dsilu = s * std::fma(g[i], 1.0f - s, 1.0f);
-      g[i] = d[i] * u[i] * dsilu;
-      u[i] = d[i] * silu;
+      const Gated f = gated<function>(g[i]);
+      g[i] = d[i] * u[i] * f.slope;
+      u[i] = d[i] * f.value;
     }
     store_tile(dgate + begin, g, count);
     store_tile(dup + begin, u, count);
   });
 }
 
-template void swiglu_forward(ThreadPool&, float*, const float*, const float*, int64_t);
-template void swiglu_forward(ThreadPool&, bfloat16*, const bfloat16*, const bfloat16*, int64_t);
+}  // namespace
+
+template <class T>
+void swiglu_forward(ThreadPool& pool, T* y, const T* gate, const T* up, GateFunction function,
+                    int64_t n) {
+  if (function == GateFunction::kSilu) {
+    forward<GateFunction::kSilu>(pool, y, gate, up, n);
+  } else {
+    forward<GateFunction::kGeluTanh>(pool, y, gate, up, n);
+  }
+}
+
+template <class T>
+void swiglu_backward(ThreadPool& pool, T* dgate, T* dup, const T* dy, const T* gate, const T* up,
+                     GateFunction function, int64_t n) {
+  if (function == GateFunction::kSilu) {
+    backward<GateFunction::kSilu>(pool, dgate, dup, dy, gate, up, n);
+  } else {
+    backward<GateFunction::kGeluTanh>(pool, dgate, dup, dy, gate, up, n);
+  }
+}
+
+template void swiglu_forward(ThreadPool&, float*, const float*, const float*, GateFunction,
+                             int64_t);
+template void swiglu_forward(ThreadPool&, bfloat16*, const bfloat16*, const bfloat16*, GateFunction,
+                             int64_t);
 template void swiglu_backward(ThreadPool&, float*, float*, const float*, const float*, const float*,
-                              int64_t);
+                              GateFunction, int64_t);
 template void swiglu_backward(ThreadPool&, bfloat16*, bfloat16*, const bfloat16*, const bfloat16*,
-                              const bfloat16*, int64_t);
+                              const bfloat16*, GateFunction, int64_t);
 
 }  // namespace athanor::cpu

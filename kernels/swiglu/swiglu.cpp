@@ -18,7 +18,8 @@ void check_like(const char* operation, const char* name, const ConstTensor& tens
 
 }  // namespace
 
-void swiglu_forward(Tensor y, ConstTensor gate, ConstTensor up, Stream& stream) {
+void swiglu_forward(Tensor y, ConstTensor gate, ConstTensor up, GateFunction function,
+                    Stream& stream) {
   constexpr const char* kName = "swiglu_forward";
   check_like(kName, "y", y, gate);
   check_like(kName, "up", up, gate);
@@ -27,13 +28,14 @@ void swiglu_forward(Tensor y, ConstTensor gate, ConstTensor up, Stream& stream) 
   dispatch_float(gate.dtype(), kName, [&](auto zero) {
     using T = decltype(zero);
     stream.submit(cost, [=](ExecContext& context) {
-      cpu::swiglu_forward(context.pool, y.data<T>(), gate.data<T>(), up.data<T>(), y.numel());
+      cpu::swiglu_forward(context.pool, y.data<T>(), gate.data<T>(), up.data<T>(), function,
+                          y.numel());
     });
   });
 }
 
 void swiglu_backward(Tensor dgate, Tensor dup, ConstTensor dy, ConstTensor gate, ConstTensor up,
-                     Stream& stream) {
+                     GateFunction function, Stream& stream) {
   constexpr const char* kName = "swiglu_backward";
   check_like(kName, "dgate", dgate, gate);
   check_like(kName, "dup", dup, gate);
@@ -45,7 +47,7 @@ void swiglu_backward(Tensor dgate, Tensor dup, ConstTensor dy, ConstTensor gate,
     using T = decltype(zero);
     stream.submit(cost, [=](ExecContext& context) {
       cpu::swiglu_backward(context.pool, dgate.data<T>(), dup.data<T>(), dy.data<T>(),
-                           gate.data<T>(), up.data<T>(), dy.numel());
+                           gate.data<T>(), up.data<T>(), function, dy.numel());
     });
   });
 }

@@ -13,9 +13,10 @@ namespace athanor {
 namespace {
 
 struct ModuleShape {
-  std::string path;  // "self_attn.q_proj"
-  int64_t out_features;
-  int64_t in_features;
+  std::string path;  // "self_attn.q_proj"; empty: the model does not have it
+  int64_t out_features = 0;
+  int64_t in_features = 0;
+  bool bias = false;
 };
 
 std::array<ModuleShape, kNumModules> module_shapes(const TransformerConfig& config) {
@@ -23,13 +24,28 @@ std::array<ModuleShape, kNumModules> module_shapes(const TransformerConfig& conf
   const int64_t queries = config.query_size();
   const int64_t keys = config.key_value_size();
   const int64_t inner = config.intermediate_size;
-  return {{{"self_attn.q_proj", queries, hidden},
-           {"self_attn.k_proj", keys, hidden},
-           {"self_attn.v_proj", keys, hidden},
-           {"self_attn.o_proj", hidden, queries},
-           {"mlp.gate_proj", inner, hidden},
-           {"mlp.up_proj", inner, hidden},
-           {"mlp.down_proj", hidden, inner}}};
+  const ModuleShape output{"self_attn.o_proj", hidden, queries, config.output_bias};
+  const ModuleShape down{"mlp.down_proj", hidden, inner, config.mlp_bias};
+  if (config.fused_projections) {
+    return {{{},
+             {},
+             {},
+             output,
+             {},
+             {},
+             down,
+             {"self_attn.qkv_proj", queries + 2 * keys, hidden, config.qkv_bias},
+             {"mlp.gate_up_proj", 2 * inner, hidden, config.mlp_bias}}};
+  }
+  return {{{"self_attn.q_proj", queries, hidden, config.qkv_bias},
+           {"self_attn.k_proj", keys, hidden, config.qkv_bias},
+           {"self_attn.v_proj", keys, hidden, config.qkv_bias},
+           output,
+           {"mlp.gate_proj", inner, hidden, config.mlp_bias},
+           {"mlp.up_proj", inner, hidden, config.mlp_bias},
+           down,
+           {},
+           {}}};
 }
 
 // Which modules get an adapter, as PEFT matches target_modules: a name matches the last components
@@ -63,12 +79,15 @@ class TargetMatcher {
     return hit;
   }
 
-  void check_all_used() const {
+  void check_all_used(const TransformerConfig& config) const {
+    std::string names;
+    for (const ModuleShape& shape : module_shapes(config)) {
+      if (shape.path.empty()) continue;
+      names += (names.empty() ? "" : ", ") + shape.path.substr(shape.path.find('.') + 1);
+    }
     for (const std::string& target : lora_.targets) {
       if (used_.contains(target)) continue;
-      fail(in_quotes(target) +
-           " matches no linear layer; the blocks have q_proj, k_proj, v_proj, o_proj, gate_proj, "
-           "up_proj, down_proj");
+      fail(in_quotes(target) + " matches no linear layer; the blocks have " + names);
     }
   }
 
@@ -102,24 +121,41 @@ BlockParams add_block(ModelSpec& spec, int64_t layer, bool train_base, TargetMat
   const std::string prefix = "model.layers." + std::to_string(layer) + ".";
   UnitSpec unit{prefix.substr(0, prefix.size() - 1), {}, 1};
   BlockParams block;
-  const Shape norm{spec.config.hidden_size};
-  block.input_norm =
-      add(unit, {prefix + "input_layernorm.weight", norm, ParamKind::kVector, train_base, false});
-  block.post_attention_norm = add(unit, {prefix + "post_attention_layernorm.weight", norm,
-                                         ParamKind::kVector, train_base, false});
-  const auto shapes = module_shapes(spec.config);
+  const TransformerConfig& config = spec.config;
+  const auto norm = [&](const char* name, int64_t size) {
+    return add(unit,
+               {prefix + name + ".weight", Shape{size}, ParamKind::kVector, train_base, false});
+  };
+  block.input_norm = norm("input_layernorm", config.hidden_size);
+  if (config.sandwich_norms) {
+    block.attention_output_norm = norm("post_attention_layernorm", config.hidden_size);
+    block.post_attention_norm = norm("pre_feedforward_layernorm", config.hidden_size);
+    block.mlp_output_norm = norm("post_feedforward_layernorm", config.hidden_size);
+  } else {
+    block.post_attention_norm = norm("post_attention_layernorm", config.hidden_size);
+  }
+  if (config.qk_norm) {
+    block.q_norm = norm("self_attn.q_norm", config.head_dim);
+    block.k_norm = norm("self_attn.k_norm", config.head_dim);
+  }
+  const auto shapes = module_shapes(config);
   for (size_t i = 0; i < kNumModules; ++i) {
     const ModuleShape& shape = shapes[i];
+    block.weight[i] = block.bias[i] = -1;
+    if (shape.path.empty()) continue;
     block.weight[i] = add(unit, {prefix + shape.path + ".weight",
                                  {shape.out_features, shape.in_features},
                                  ParamKind::kMatrix,
                                  train_base,
                                  true});
+    if (!shape.bias) continue;
+    block.bias[i] = add(unit, {prefix + shape.path + ".bias", Shape{shape.out_features},
+                               ParamKind::kVector, train_base, false});
   }
   for (size_t i = 0; i < kNumModules; ++i) {
     block.lora_a[i] = block.lora_b[i] = -1;
     const std::string module = prefix + shapes[i].path;
-    if (targets == nullptr || !targets->matches(module)) continue;
+    if (targets == nullptr || shapes[i].path.empty() || !targets->matches(module)) continue;
     const int64_t rank = spec.lora->rank;
     block.lora_a[i] = add(unit, {peft_tensor_name(module, LoraFactor::kA),
                                  {rank, shapes[i].in_features},
@@ -166,8 +202,9 @@ bool trains(const UnitSpec& unit) {
 }  // namespace
 
 const char* module_name(Module module) {
-  static constexpr const char* kNames[] = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
-                                           "gate_proj", "up_proj", "down_proj"};
+  static constexpr const char* kNames[] = {"q_proj",    "k_proj",    "v_proj",
+                                           "o_proj",    "gate_proj", "up_proj",
+                                           "down_proj", "qkv_proj",  "gate_up_proj"};
   return kNames[static_cast<size_t>(module)];
 }
 
@@ -209,7 +246,7 @@ ModelSpec build_model_spec(const TransformerConfig& config, std::optional<LoraOp
     spec.blocks.push_back(add_block(spec, layer, train_base, matcher ? &*matcher : nullptr));
     spec.chain.push_back({static_cast<int>(layer) + 1, 0});
   }
-  if (matcher) matcher->check_all_used();
+  if (matcher) matcher->check_all_used(config);
   add_head(spec, train_base);
   const int last = static_cast<int>(spec.chain.size()) - 1;
   spec.first_backward = last;

@@ -14,9 +14,9 @@
 
 namespace athanor {
 
-// Linear layers of a block, in the order in which they run.
-enum class Module { kQ, kK, kV, kO, kGate, kUp, kDown };
-inline constexpr int kNumModules = 7;
+// Linear layers that a block may have: q, k, v or the three in one, gate, up or the two in one.
+enum class Module { kQ, kK, kV, kO, kGate, kUp, kDown, kQkv, kGateUp };
+inline constexpr int kNumModules = 9;
 const char* module_name(Module module);  // "q_proj", ...
 
 struct LoraOptions {
@@ -32,8 +32,13 @@ struct LoraOptions {
 // Indices into a unit's params; -1 where there is none.
 struct BlockParams {
   int input_norm = -1;
-  int post_attention_norm = -1;
+  int post_attention_norm = -1;  // of the MLP's input
+  int attention_output_norm = -1;
+  int mlp_output_norm = -1;
+  int q_norm = -1;
+  int k_norm = -1;
   std::array<int, kNumModules> weight{};
+  std::array<int, kNumModules> bias{};
   std::array<int, kNumModules> lora_a{};
   std::array<int, kNumModules> lora_b{};
 };

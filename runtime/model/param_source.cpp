@@ -79,7 +79,8 @@ void ModelParamSource::read(const ParamSpec& param, int64_t begin, int64_t count
     if (origins_.base != nullptr) {
       origins_.base->read_elements(param.name, begin, count, dtype, dst);
     } else if (param.kind == ParamKind::kVector) {
-      fill(dst, dtype, begin, count, [](int64_t) { return 1.0f; });
+      const float value = param.name.ends_with(".bias") ? 0.0f : origins_.norm_weight;
+      fill(dst, dtype, begin, count, [=](int64_t) { return value; });
     } else {
       fill(dst, dtype, begin, count,
            [&](int64_t i) { return normal(key, i, origins_.initializer_range); });

@@ -18,6 +18,7 @@ struct ParamOrigins {
   const SafetensorsFile* adapter = nullptr;  // null: fresh adapter
   uint64_t seed = 42;
   double initializer_range = 0.02;  // standard deviation of random matrices
+  float norm_weight = 1;            // of random weights; 0 where norms add 1
 };
 
 class ModelParamSource final : public ParamSource {

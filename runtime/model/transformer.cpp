@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/cross_entropy/cross_entropy.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/embedding/embedding.h"
 #include "kernels/rms_norm/rms_norm.h"
@@ -16,6 +17,10 @@ BlockActivations BlockActivations::narrowed(int64_t tokens) const {
   BlockActivations view = *this;
   for (Tensor* tensor : {&view.norm1, &view.norm2, &view.rstd1, &view.rstd2, &view.q, &view.k,
                          &view.v, &view.o, &view.mid, &view.gate, &view.up, &view.act}) {
+    if (tensor->defined()) *tensor = tensor->rows(0, tokens);
+  }
+  for (Tensor* tensor :
+       {&view.attention_out, &view.attention_out_rstd, &view.mlp_out, &view.mlp_out_rstd}) {
     if (tensor->defined()) *tensor = tensor->rows(0, tokens);
   }
   view.lse = Tensor(lse.raw(), DType::kF32, {lse.dim(0), tokens});
@@ -52,6 +57,12 @@ BlockActivations Transformer::take_activations(Arena& arena, int64_t tokens,
   act.gate = arena.take(dtype_, {tokens, c.intermediate_size});
   act.up = arena.take(dtype_, {tokens, c.intermediate_size});
   if (keeps_all) act.act = arena.take(dtype_, {tokens, c.intermediate_size});
+  if (c.sandwich_norms) {
+    act.attention_out = arena.take(dtype_, {tokens, c.hidden_size});
+    act.attention_out_rstd = arena.take(DType::kF32, {tokens});
+    act.mlp_out = arena.take(dtype_, {tokens, c.hidden_size});
+    act.mlp_out_rstd = arena.take(DType::kF32, {tokens});
+  }
   for (size_t i = 0; i < kNumModules; ++i) {
     const bool adapted =
         std::any_of(spec_.blocks.begin(), spec_.blocks.end(),
@@ -72,15 +83,35 @@ BlockActivations Transformer::with_scratch(const BlockActivations& act, int64_t 
 
 void Transformer::embed(Tensor x, const UnitView& unit, const MicroBatchView& batch) {
   embedding_forward(x, batch.ids, unit.weight(spec_.embedding_param), stream_);
+  if (spec_.config.scale_embeddings) scale(x, x, embedding_scale(), stream_);
 }
 
-// y = x W^T, and where the module is adapted: lora = scaling * dropout(x) A^T, y += lora B^T.
-// Without y only what the backward pass needs is computed.
+// sqrt(C), rounded to the working dtype as transformers does.
+float Transformer::embedding_scale() const {
+  const auto exact = static_cast<float>(std::sqrt(static_cast<double>(spec_.config.hidden_size)));
+  return dtype_ == DType::kBF16 ? to_float(to_bfloat16(exact)) : exact;
+}
+
+void Transformer::norm(Tensor y, Tensor rstd, ConstTensor x, int param, const UnitView& unit) {
+  rms_norm_forward(y, rstd, x, unit.tensor(param), spec_.config.rms_norm_eps,
+                   spec_.config.norm_weight_offset, stream_);
+}
+
+// y = x W^T + bias, and where the module is adapted: lora = scaling * dropout(x) A^T, y += lora
+// B^T. Without y only what the backward pass needs is computed.
 void Transformer::linear(Tensor y, ConstTensor x, Linear which, const UnitView& unit,
                          BlockActivations& act, const MicroBatchView& batch) {
   if (y.defined()) {
+    const int bias = block_param(which.layer, which.module, &BlockParams::bias);
+    if (bias >= 0) {  // as a product with a column of ones, which the chain of x W^T goes on from
+      ArenaScope scope(scratch_);
+      const Tensor ones = scratch_.take(dtype_, {x.dim(0), 1});
+      fill(ones, 1.0f, stream_);
+      const ConstTensor column = unit.tensor(bias).reshaped({y.dim(1), 1});
+      linear_forward(y, ones, LinearWeight{column, {}, dtype_, y.dim(1), 1}, false, stream_);
+    }
     linear_forward(y, x, unit.weight(block_param(which.layer, which.module, &BlockParams::weight)),
-                   false, stream_);
+                   bias >= 0, stream_);
   }
   const int a = block_param(which.layer, which.module, &BlockParams::lora_a);
   if (a < 0) return;
@@ -105,38 +136,102 @@ DropoutSite Transformer::dropout_site(Linear which, const MicroBatchView& batch)
   return site;
 }
 
-AttentionShape Transformer::attention_shape() const {
+AttentionShape Transformer::attention_shape(int layer) const {
   const TransformerConfig& c = spec_.config;
-  return {c.num_attention_heads, c.num_key_value_heads, c.head_dim,
-          static_cast<float>(1.0 / std::sqrt(static_cast<double>(c.head_dim)))};
+  const double scale =
+      c.query_scale > 0 ? c.query_scale : 1.0 / std::sqrt(static_cast<double>(c.head_dim));
+  return {c.num_attention_heads,     c.num_key_value_heads, c.head_dim,
+          static_cast<float>(scale), c.layer(layer).window, c.attention_soft_cap};
 }
 
-// norm1, q, k, v with q and k rotated.
+// At most a window a query.
+int64_t Transformer::attention_pairs(int layer, const MicroBatchView& batch) const {
+  const int64_t window = spec_.config.layer(layer).window;
+  if (window == 0) return batch.attention_pairs;
+  return std::min(batch.attention_pairs, window * batch.tokens);
+}
+
+ConstTensor Transformer::rope_table(int layer) const {
+  const int64_t positions = rope_table_.dim(0) / static_cast<int64_t>(spec_.config.ropes.size());
+  return rope_table_.rows(spec_.config.layer(layer).rope * positions, positions);
+}
+
+void Transformer::qkv(int layer, const UnitView& unit, BlockActivations& act,
+                      const MicroBatchView& batch) {
+  if (!fused()) {
+    linear(act.q, act.norm1, {Module::kQ, layer}, unit, act, batch);
+    linear(act.k, act.norm1, {Module::kK, layer}, unit, act, batch);
+    linear(act.v, act.norm1, {Module::kV, layer}, unit, act, batch);
+    return;
+  }
+  ArenaScope scope(scratch_);
+  const int64_t queries = act.q.dim(1);
+  const int64_t keys = act.k.dim(1);
+  const Tensor all = scratch_.take(dtype_, {act.q.dim(0), queries + 2 * keys});
+  linear(all, act.norm1, {Module::kQkv, layer}, unit, act, batch);
+  copy_columns(act.q, 0, all, 0, queries, stream_);
+  copy_columns(act.k, 0, all, queries, keys, stream_);
+  copy_columns(act.v, 0, all, queries + keys, keys, stream_);
+}
+
+void Transformer::rotate_heads(Tensor q_out, Tensor k_out, Tensor q_rstd, Tensor k_rstd, int layer,
+                               const UnitView& unit, const BlockActivations& act,
+                               const MicroBatchView& batch) {
+  const TransformerConfig& c = spec_.config;
+  const BlockParams& params = spec_.blocks[static_cast<size_t>(layer)];
+  if (c.qk_norm) {
+    const auto heads = [&](Tensor x) { return x.reshaped({x.numel() / c.head_dim, c.head_dim}); };
+    norm(heads(q_out), q_rstd, heads(act.q), params.q_norm, unit);
+    norm(heads(k_out), k_rstd, heads(act.k), params.k_norm, unit);
+  }
+  rope(q_out, batch.positions, rope_table(layer), c.head_dim, false, stream_);
+  rope(k_out, batch.positions, rope_table(layer), c.head_dim, false, stream_);
+}
+
+void Transformer::attend(BlockActivations& act, ConstTensor q, ConstTensor k, ConstTensor v,
+                         int layer, ConstTensor cu_keys, const MicroBatchView& batch) {
+  attention_forward(act.o, act.lse, q, k, v, batch.cu_seqlens, cu_keys, attention_shape(layer),
+                    attention_pairs(layer, batch), stream_);
+}
+
+// norm1, q, k, v.
 void Transformer::attention_inputs(int layer, const UnitView& unit, BlockActivations& act,
                                    ConstTensor x_in, const MicroBatchView& batch) {
-  const BlockParams& params = spec_.blocks[static_cast<size_t>(layer)];
-  rms_norm_forward(act.norm1, act.rstd1, x_in, unit.tensor(params.input_norm),
-                   spec_.config.rms_norm_eps, stream_);
-  linear(act.q, act.norm1, {Module::kQ, layer}, unit, act, batch);
-  linear(act.k, act.norm1, {Module::kK, layer}, unit, act, batch);
-  linear(act.v, act.norm1, {Module::kV, layer}, unit, act, batch);
-  rope(act.q, batch.positions, rope_table_, spec_.config.head_dim, false, stream_);
-  rope(act.k, batch.positions, rope_table_, spec_.config.head_dim, false, stream_);
+  norm(act.norm1, act.rstd1, x_in, spec_.blocks[static_cast<size_t>(layer)].input_norm, unit);
+  qkv(layer, unit, act, batch);
 }
 
 // From the attention's output to the block's.
 void Transformer::block_tail(Tensor x_out, ConstTensor x_in, int layer, const UnitView& unit,
                              BlockActivations& act, const MicroBatchView& batch) {
   const BlockParams& params = spec_.blocks[static_cast<size_t>(layer)];
-  linear(act.mid, act.o, {Module::kO, layer}, unit, act, batch);
+  const bool sandwich = spec_.config.sandwich_norms;
+  linear(sandwich ? act.attention_out : act.mid, act.o, {Module::kO, layer}, unit, act, batch);
+  if (sandwich) {
+    norm(act.mid, act.attention_out_rstd, act.attention_out, params.attention_output_norm, unit);
+  }
   add(act.mid, x_in, act.mid, stream_);
-  rms_norm_forward(act.norm2, act.rstd2, act.mid, unit.tensor(params.post_attention_norm),
-                   spec_.config.rms_norm_eps, stream_);
-  linear(act.gate, act.norm2, {Module::kGate, layer}, unit, act, batch);
-  linear(act.up, act.norm2, {Module::kUp, layer}, unit, act, batch);
-  swiglu_forward(act.act, act.gate, act.up, stream_);
-  linear(x_out, act.act, {Module::kDown, layer}, unit, act, batch);
-  if (x_out.defined()) add(x_out, act.mid, x_out, stream_);
+  norm(act.norm2, act.rstd2, act.mid, params.post_attention_norm, unit);
+  if (fused()) {
+    ArenaScope scope(scratch_);
+    const int64_t inner = act.gate.dim(1);
+    const Tensor both = scratch_.take(dtype_, {act.gate.dim(0), 2 * inner});
+    linear(both, act.norm2, {Module::kGateUp, layer}, unit, act, batch);
+    copy_columns(act.gate, 0, both, 0, inner, stream_);
+    copy_columns(act.up, 0, both, inner, inner, stream_);
+  } else {
+    linear(act.gate, act.norm2, {Module::kGate, layer}, unit, act, batch);
+    linear(act.up, act.norm2, {Module::kUp, layer}, unit, act, batch);
+  }
+  swiglu_forward(act.act, act.gate, act.up, spec_.config.gate, stream_);
+  linear(sandwich ? act.mlp_out : x_out, act.act, {Module::kDown, layer}, unit, act, batch);
+  ArenaScope scope(scratch_);
+  Tensor out = x_out;
+  if (sandwich) {  // also when recomputing: the backward pass needs mlp_out_rstd
+    if (!out.defined()) out = scratch_.take(dtype_, act.mlp_out.shape());
+    norm(out, act.mlp_out_rstd, act.mlp_out, params.mlp_output_norm, unit);
+  }
+  if (x_out.defined()) add(x_out, act.mid, out, stream_);
 }
 
 void Transformer::block_forward(Tensor x_out, ConstTensor x_in, int layer, const UnitView& unit,
@@ -144,8 +239,19 @@ void Transformer::block_forward(Tensor x_out, ConstTensor x_in, int layer, const
   ArenaScope scope(scratch_);
   BlockActivations act = with_scratch(kept, batch.tokens);
   attention_inputs(layer, unit, act, x_in, batch);
-  attention_forward(act.o, act.lse, act.q, act.k, act.v, batch.cu_seqlens, batch.cu_seqlens,
-                    attention_shape(), batch.attention_pairs, stream_);
+  ArenaScope heads(scratch_);
+  Tensor q = act.q;
+  Tensor k = act.k;
+  Tensor q_rstd;
+  Tensor k_rstd;
+  if (spec_.config.qk_norm) {  // act keeps what the norms' backward pass needs
+    q = scratch_.take(dtype_, act.q.shape());
+    k = scratch_.take(dtype_, act.k.shape());
+    q_rstd = scratch_.take(DType::kF32, {q.numel() / spec_.config.head_dim});
+    k_rstd = scratch_.take(DType::kF32, {k.numel() / spec_.config.head_dim});
+  }
+  rotate_heads(q, k, q_rstd, k_rstd, layer, unit, act, batch);
+  attend(act, q, k, act.v, layer, batch.cu_seqlens, batch);
   block_tail(x_out, x_in, layer, unit, act, batch);
 }
 
@@ -153,12 +259,22 @@ void Transformer::block_forward_cached(Tensor x_out, ConstTensor x_in, int layer
                                        const UnitView& unit, BlockActivations& act,
                                        const MicroBatchView& batch, const KeyValueCache& cache,
                                        ConstTensor cache_cu) {
-  act.k = cache.k.rows(cache.length, batch.tokens);
+  const Tensor k = cache.k.rows(cache.length, batch.tokens);
   act.v = cache.v.rows(cache.length, batch.tokens);
+  if (!spec_.config.qk_norm) act.k = k;
   attention_inputs(layer, unit, act, x_in, batch);
+  ArenaScope heads(scratch_);
+  Tensor q = act.q;
+  Tensor q_rstd;
+  Tensor k_rstd;
+  if (spec_.config.qk_norm) {
+    q = scratch_.take(dtype_, act.q.shape());
+    q_rstd = scratch_.take(DType::kF32, {q.numel() / spec_.config.head_dim});
+    k_rstd = scratch_.take(DType::kF32, {k.numel() / spec_.config.head_dim});
+  }
+  rotate_heads(q, k, q_rstd, k_rstd, layer, unit, act, batch);
   const int64_t total = cache.length + batch.tokens;
-  attention_forward(act.o, act.lse, act.q, cache.k.rows(0, total), cache.v.rows(0, total),
-                    batch.cu_seqlens, cache_cu, attention_shape(), batch.attention_pairs, stream_);
+  attend(act, q, cache.k.rows(0, total), cache.v.rows(0, total), layer, cache_cu, batch);
   block_tail(x_out, x_in, layer, unit, act, batch);
 }
 
@@ -171,9 +287,11 @@ void Transformer::logits(Tensor logits, ConstTensor x, const UnitView& unit) {
   ArenaScope scope(scratch_);
   const Tensor normed = scratch_.take(dtype_, x.shape());
   const Tensor rstd = scratch_.take(DType::kF32, {x.dim(0)});
-  rms_norm_forward(normed, rstd, x, unit.tensor(spec_.final_norm_param), spec_.config.rms_norm_eps,
-                   stream_);
+  norm(normed, rstd, x, spec_.final_norm_param, unit);
   linear_forward(logits, normed, unit.weight(spec_.head_param), false, stream_);
+  if (spec_.config.logit_soft_cap > 0) {
+    soft_cap_logits(logits, spec_.config.logit_soft_cap, stream_);
+  }
 }
 
 }  // namespace athanor

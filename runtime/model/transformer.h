@@ -39,13 +39,16 @@ enum class Recomputation { kNone, kSelective, kFull };
 // What a block keeps between its forward and backward pass. norm1, norm2 and act are undefined
 // where they are computed again.
 struct BlockActivations {
-  Tensor norm1, norm2;                   // [N, C]
-  Tensor rstd1, rstd2;                   // [N] f32
-  Tensor q, k, v, o;                     // [N, H*D], [N, K*D], [N, K*D], [N, H*D]; q and k rotated
-  Tensor lse;                            // [H, N] f32
-  Tensor mid;                            // [N, C], after attention
-  Tensor gate, up, act;                  // [N, F]
-  std::array<Tensor, kNumModules> lora;  // [N, R], scaled x A^T; undefined where not adapted
+  Tensor norm1, norm2;  // [N, C]
+  Tensor rstd1, rstd2;  // [N] f32
+  // [N, H*D], [N, K*D], [N, K*D], [N, H*D]; q and k rotated, or before their norms where there are
+  Tensor q, k, v, o;
+  Tensor lse;                               // [H, N] f32
+  Tensor mid;                               // [N, C], after attention
+  Tensor attention_out, mlp_out;            // [N, C] and
+  Tensor attention_out_rstd, mlp_out_rstd;  // [N] f32, where these outputs are normalised
+  Tensor gate, up, act;                     // [N, F]
+  std::array<Tensor, kNumModules> lora;     // [N, R], scaled x A^T; undefined where not adapted
 
   // The same memory seen by a micro-batch of fewer tokens.
   BlockActivations narrowed(int64_t tokens) const;
@@ -101,6 +104,15 @@ class Transformer {
   };
   // Gives the undefined activations memory in the scratch arena, for one call.
   BlockActivations with_scratch(const BlockActivations& act, int64_t tokens);
+  void norm(Tensor y, Tensor rstd, ConstTensor x, int param, const UnitView& unit);
+  // q and k after norm and rotation. In place where there is no norm, else from q, k into the
+  // first two.
+  void rotate_heads(Tensor q_out, Tensor k_out, Tensor q_rstd, Tensor k_rstd, int layer,
+                    const UnitView& unit, const BlockActivations& act, const MicroBatchView& batch);
+  void qkv(int layer, const UnitView& unit, BlockActivations& act, const MicroBatchView& batch);
+  void attend(BlockActivations& act, ConstTensor q, ConstTensor k, ConstTensor v, int layer,
+              ConstTensor cu_keys, const MicroBatchView& batch);
+  void bias_backward(Tensor dbias, ConstTensor dy);
   void attention_inputs(int layer, const UnitView& unit, BlockActivations& act, ConstTensor x_in,
                         const MicroBatchView& batch);
   void block_tail(Tensor x_out, ConstTensor x_in, int layer, const UnitView& unit,
@@ -117,6 +129,9 @@ class Transformer {
   void attention_backward_block(Tensor d, ConstTensor x_in, int layer, const UnitView& unit,
                                 BlockActivations& act, const MicroBatchView& batch,
                                 bool need_input_grad);
+  // dq, dk of the normalised heads become those of the raw ones.
+  void head_norm_backward(Tensor dq, Tensor dk, int layer, const UnitView& unit,
+                          const BlockActivations& act, Tensor q_rstd, Tensor k_rstd);
   void norm_backward(Tensor dx, ConstTensor dy, ConstTensor x, ConstTensor rstd, int norm_param,
                      const UnitView& unit);
   int block_param(int layer, Module module,
@@ -124,7 +139,11 @@ class Transformer {
     return (spec_.blocks[static_cast<size_t>(layer)].*which)[static_cast<size_t>(module)];
   }
   DropoutSite dropout_site(Linear which, const MicroBatchView& batch) const;
-  AttentionShape attention_shape() const;
+  AttentionShape attention_shape(int layer) const;
+  int64_t attention_pairs(int layer, const MicroBatchView& batch) const;
+  ConstTensor rope_table(int layer) const;
+  float embedding_scale() const;
+  bool fused() const { return spec_.config.fused_projections; }
 
   const ModelSpec& spec_;
   DType dtype_;

@@ -12,7 +12,22 @@
 namespace athanor {
 
 void Transformer::embed_backward(ConstTensor d, const UnitView& unit, const MicroBatchView& batch) {
-  embedding_backward(unit.grad(spec_.embedding_param), d, batch.ids, stream_);
+  if (!spec_.config.scale_embeddings) {
+    embedding_backward(unit.grad(spec_.embedding_param), d, batch.ids, stream_);
+    return;
+  }
+  ArenaScope scope(scratch_);
+  const Tensor scaled = scratch_.take(dtype_, d.shape());
+  scale(scaled, d, embedding_scale(), stream_);
+  embedding_backward(unit.grad(spec_.embedding_param), scaled, batch.ids, stream_);
+}
+
+// dbias[o] += sum_n dy[n,o], as a product with a column of ones.
+void Transformer::bias_backward(Tensor dbias, ConstTensor dy) {
+  ArenaScope scope(scratch_);
+  const Tensor ones = scratch_.take(dtype_, {dy.dim(0), 1});
+  fill(ones, 1.0f, stream_);
+  linear_backward_weight(dbias.reshaped({dbias.numel(), 1}), dy, ones, stream_);
 }
 
 // dx (+)= dy W, dW += dy^T x; with an adapter also its gradients and its share of dx.
@@ -23,6 +38,8 @@ void Transformer::linear_backward(Tensor dx, bool accumulate, ConstTensor dy, Co
   if (dx.defined()) linear_backward_input(dx, dy, unit.weight(weight), accumulate, stream_);
   const Tensor dweight = unit.grad(weight);
   if (dweight.defined()) linear_backward_weight(dweight, dy, x, stream_);
+  const int bias = block_param(which.layer, which.module, &BlockParams::bias);
+  if (bias >= 0 && unit.grad(bias).defined()) bias_backward(unit.grad(bias), dy);
   if (block_param(which.layer, which.module, &BlockParams::lora_a) >= 0) {
     lora_backward(dx, dy, x, which, unit, act, batch);
   }
@@ -63,7 +80,8 @@ void Transformer::norm_backward(Tensor dx, ConstTensor dy, ConstTensor x, ConstT
   if (dweight.defined()) {
     workspace = scratch_.take(DType::kF32, {rms_norm_backward_workspace(x.dim(0), x.dim(1))});
   }
-  rms_norm_backward(dx, dweight, dy, x, rstd, unit.tensor(norm_param), workspace, stream_);
+  rms_norm_backward(dx, dweight, dy, x, rstd, unit.tensor(norm_param),
+                    spec_.config.norm_weight_offset, workspace, stream_);
 }
 
 // d: gradient of the block's output, becomes the gradient of `mid`.
@@ -75,12 +93,43 @@ void Transformer::mlp_backward(Tensor d, int layer, const UnitView& unit, BlockA
   {
     ArenaScope inner(scratch_);
     const Tensor dact = scratch_.take(dtype_, act.act.shape());
-    linear_backward(dact, false, d, act.act, {Module::kDown, layer}, unit, act, batch);
-    swiglu_backward(act.gate, act.up, dact, act.gate, act.up, stream_);
+    Tensor dout = d;
+    if (spec_.config.sandwich_norms) {
+      dout = scratch_.take(dtype_, d.shape());
+      fill_zero(dout, stream_);
+      norm_backward(dout, d, act.mlp_out, act.mlp_out_rstd, params.mlp_output_norm, unit);
+    }
+    linear_backward(dact, false, dout, act.act, {Module::kDown, layer}, unit, act, batch);
+    swiglu_backward(act.gate, act.up, dact, act.gate, act.up, spec_.config.gate, stream_);
   }
-  linear_backward(dnorm, false, act.gate, act.norm2, {Module::kGate, layer}, unit, act, batch);
-  linear_backward(dnorm, true, act.up, act.norm2, {Module::kUp, layer}, unit, act, batch);
+  if (fused()) {
+    ArenaScope inner(scratch_);
+    const int64_t size = act.gate.dim(1);
+    const Tensor both = scratch_.take(dtype_, {act.gate.dim(0), 2 * size});
+    copy_columns(both, 0, act.gate, 0, size, stream_);
+    copy_columns(both, size, act.up, 0, size, stream_);
+    linear_backward(dnorm, false, both, act.norm2, {Module::kGateUp, layer}, unit, act, batch);
+  } else {
+    linear_backward(dnorm, false, act.gate, act.norm2, {Module::kGate, layer}, unit, act, batch);
+    linear_backward(dnorm, true, act.up, act.norm2, {Module::kUp, layer}, unit, act, batch);
+  }
   norm_backward(d, dnorm, act.mid, act.rstd2, params.post_attention_norm, unit);
+}
+
+void Transformer::head_norm_backward(Tensor dq, Tensor dk, int layer, const UnitView& unit,
+                                     const BlockActivations& act, Tensor q_rstd, Tensor k_rstd) {
+  const BlockParams& params = spec_.blocks[static_cast<size_t>(layer)];
+  const int64_t dim = spec_.config.head_dim;
+  const auto back = [&](Tensor d, Tensor raw, Tensor rstd, int param) {
+    ArenaScope scope(scratch_);
+    const Shape heads{d.numel() / dim, dim};
+    const Tensor dy = scratch_.take(dtype_, heads);
+    copy(dy, d.reshaped(heads), stream_);
+    fill_zero(d, stream_);
+    norm_backward(d.reshaped(heads), dy, raw.reshaped(heads), rstd, param, unit);
+  };
+  back(dq, act.q, q_rstd, params.q_norm);
+  back(dk, act.k, k_rstd, params.k_norm);
 }
 
 // d: gradient of `mid`, becomes the gradient of the block's input.
@@ -94,19 +143,46 @@ void Transformer::attention_backward_block(Tensor d, ConstTensor x_in, int layer
   const Tensor dk = scratch_.take(dtype_, act.k.shape());
   const Tensor dv = scratch_.take(dtype_, act.v.shape());
   const Tensor delta = scratch_.take(DType::kF32, act.lse.shape());
-  linear_backward(d_o, false, d, act.o, {Module::kO, layer}, unit, act, batch);
-  attention_backward(dq, dk, dv, delta, d_o, act.q, act.k, act.v, act.o, act.lse, batch.cu_seqlens,
-                     attention_shape(), batch.attention_pairs, stream_);
-  rope(dq, batch.positions, rope_table_, spec_.config.head_dim, true, stream_);
-  rope(dk, batch.positions, rope_table_, spec_.config.head_dim, true, stream_);
+  Tensor dout = d;
+  if (spec_.config.sandwich_norms) {
+    dout = scratch_.take(dtype_, d.shape());
+    fill_zero(dout, stream_);
+    norm_backward(dout, d, act.attention_out, act.attention_out_rstd, params.attention_output_norm,
+                  unit);
+  }
+  linear_backward(d_o, false, dout, act.o, {Module::kO, layer}, unit, act, batch);
+  Tensor q = act.q;
+  Tensor k = act.k;
+  Tensor q_rstd;
+  Tensor k_rstd;
+  if (spec_.config.qk_norm) {
+    q = scratch_.take(dtype_, act.q.shape());
+    k = scratch_.take(dtype_, act.k.shape());
+    q_rstd = scratch_.take(DType::kF32, {q.numel() / spec_.config.head_dim});
+    k_rstd = scratch_.take(DType::kF32, {k.numel() / spec_.config.head_dim});
+    rotate_heads(q, k, q_rstd, k_rstd, layer, unit, act, batch);
+  }
+  attention_backward(dq, dk, dv, delta, d_o, q, k, act.v, act.o, act.lse, batch.cu_seqlens,
+                     attention_shape(layer), attention_pairs(layer, batch), stream_);
+  rope(dq, batch.positions, rope_table(layer), spec_.config.head_dim, true, stream_);
+  rope(dk, batch.positions, rope_table(layer), spec_.config.head_dim, true, stream_);
+  if (spec_.config.qk_norm) head_norm_backward(dq, dk, layer, unit, act, q_rstd, k_rstd);
   // The first block of an adapted model needs no gradient of its input; full training always does.
   Tensor dnorm;
   if (need_input_grad || unit.grad(params.input_norm).defined()) {
     dnorm = scratch_.take(dtype_, act.norm1.shape());
   }
-  linear_backward(dnorm, false, dq, act.norm1, {Module::kQ, layer}, unit, act, batch);
-  linear_backward(dnorm, true, dk, act.norm1, {Module::kK, layer}, unit, act, batch);
-  linear_backward(dnorm, true, dv, act.norm1, {Module::kV, layer}, unit, act, batch);
+  if (fused()) {
+    const Tensor all = scratch_.take(dtype_, {dq.dim(0), dq.dim(1) + 2 * dk.dim(1)});
+    copy_columns(all, 0, dq, 0, dq.dim(1), stream_);
+    copy_columns(all, dq.dim(1), dk, 0, dk.dim(1), stream_);
+    copy_columns(all, dq.dim(1) + dk.dim(1), dv, 0, dv.dim(1), stream_);
+    linear_backward(dnorm, false, all, act.norm1, {Module::kQkv, layer}, unit, act, batch);
+  } else {
+    linear_backward(dnorm, false, dq, act.norm1, {Module::kQ, layer}, unit, act, batch);
+    linear_backward(dnorm, true, dk, act.norm1, {Module::kK, layer}, unit, act, batch);
+    linear_backward(dnorm, true, dv, act.norm1, {Module::kV, layer}, unit, act, batch);
+  }
   if (dnorm.defined()) norm_backward(d, dnorm, x_in, act.rstd1, params.input_norm, unit);
 }
 
@@ -116,16 +192,14 @@ void Transformer::block_backward(Tensor d, ConstTensor x_in, int layer, const Un
   ArenaScope scope(scratch_);
   BlockActivations act = with_scratch(kept, batch.tokens);
   const BlockParams& params = spec_.blocks[static_cast<size_t>(layer)];
-  const double eps = spec_.config.rms_norm_eps;
   // Before mlp_backward uses up gate and up. The same operations on the same values: same bits.
-  if (!kept.act.defined()) swiglu_forward(act.act, act.gate, act.up, stream_);
+  if (!kept.act.defined()) {
+    swiglu_forward(act.act, act.gate, act.up, spec_.config.gate, stream_);
+  }
   if (!kept.norm2.defined()) {
-    rms_norm_forward(act.norm2, act.rstd2, act.mid, unit.tensor(params.post_attention_norm), eps,
-                     stream_);
+    norm(act.norm2, act.rstd2, act.mid, params.post_attention_norm, unit);
   }
-  if (!kept.norm1.defined()) {
-    rms_norm_forward(act.norm1, act.rstd1, x_in, unit.tensor(params.input_norm), eps, stream_);
-  }
+  if (!kept.norm1.defined()) norm(act.norm1, act.rstd1, x_in, params.input_norm, unit);
   mlp_backward(d, layer, unit, act, batch);
   attention_backward_block(d, x_in, layer, unit, act, batch, need_input_grad);
 }
@@ -143,8 +217,7 @@ void Transformer::head(double* loss_sum, Tensor d, ConstTensor x, const UnitView
   const Tensor rstd = scratch_.take(DType::kF32, {rows});
   const Tensor losses = scratch_.take(DType::kF32, {rows});
   gather_rows(xt, x, batch.target_rows, stream_);
-  rms_norm_forward(normed, rstd, xt, unit.tensor(spec_.final_norm_param), spec_.config.rms_norm_eps,
-                   stream_);
+  norm(normed, rstd, xt, spec_.final_norm_param, unit);
   Tensor dnormed;
   if (backward) dnormed = scratch_.take(dtype_, {rows, hidden});
   const LinearWeight weight = unit.weight(spec_.head_param);
@@ -162,8 +235,10 @@ void Transformer::head(double* loss_sum, Tensor d, ConstTensor x, const UnitView
       const Tensor logits = logits_chunk.rows(0, count);
       const Tensor dlogits = backward ? dlogits_chunk.rows(0, count) : Tensor{};
       linear_forward(logits, normed.rows(begin, count), weight, false, stream_);
+      const float cap = spec_.config.logit_soft_cap;
+      if (cap > 0) soft_cap_logits(logits, cap, stream_);
       cross_entropy(losses.rows(begin, count), dlogits, logits, batch.targets.rows(begin, count),
-                    scalars_, stream_);
+                    cap, scalars_, stream_);
       if (!backward) continue;
       linear_backward_input(dnormed.rows(begin, count), dlogits, weight, false, stream_);
       if (dweight.defined()) {

@@ -24,6 +24,11 @@ void check_consistent(const std::string& file, const TransformerConfig& config) 
   if (config.head_dim % 2 != 0) {
     fail("head_dim is " + std::to_string(config.head_dim) + ", rotary embedding needs an even one");
   }
+  if (config.rotary_dim % 2 != 0 || config.rotary_dim < 2) {
+    fail("head_dim is " + std::to_string(config.head_dim) + " with " +
+         std::to_string(config.rotary_dim) +
+         " rotated elements, rotary embedding needs an even number of them");
+  }
   if (config.query_size() > kMaxWidth) {
     fail("num_attention_heads x head_dim is " + std::to_string(config.query_size()) +
          ", needed at most " + std::to_string(kMaxWidth));
@@ -63,6 +68,7 @@ TransformerConfig parse_transformer_config(std::string_view text, const std::str
     TransformerConfig config = family.parse(reader);
     config.model_type = type;
     config.stored_dtype = stored_dtype(reader);
+    reader.refuse_unknown();
     check_consistent(file, config);
     return config;
   }

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "core/philox.h"
-#include "kernels/rope/rope.h"
+#include "runtime/model/rope_tables.h"
 #include "runtime/model/transformer.h"
 #include "runtime/train/session.h"
 #include "sharding/param_store.h"
@@ -58,12 +58,12 @@ struct Generator::Impl {
         table(spec.units, o.dtype, 1),
         params(spec.units, table, std::vector<Placements>(spec.units.size()), o.dtype,
                {memory, device.compute, device.communication, *communicator}),
-        rope_buffer(memory, capacity * spec.config.head_dim * 4),
-        rope(rope_buffer.view(DType::kF32, {capacity, spec.config.head_dim})),
+        rope_buffer(memory, rope_tables_shape(spec.config, capacity).numel() * 4),
+        rope(rope_buffer.view(DType::kF32, rope_tables_shape(spec.config, capacity))),
         work(memory, work_bytes()),
         scratch(memory, scratch_bytes()),
         model(spec, o.dtype, rope, scratch, nullptr, device.compute) {
-    rope_table(rope, spec.config.rope_theta, device.compute);
+    fill_rope_tables(rope, spec.config, device.compute);
     load();
     carve(work);
   }
@@ -76,10 +76,15 @@ struct Generator::Impl {
     return measure.peak();
   }
 
-  // Final norm of one piece, and an adapter's and the norms' temporaries.
+  // Of a piece: the final norm, or q and k before their norms, or outputs that are split; ones for
+  // biases.
   int64_t scratch_bytes() const {
     const TransformerConfig& c = spec.config;
-    return align_up(piece() * c.hidden_size * 4) + align_up(piece() * 4) + 4 * kAlignment;
+    const int64_t qkv = c.query_size() + 2 * c.key_value_size();
+    const int64_t widest = std::max({c.hidden_size, qkv, 2 * c.intermediate_size});
+    const int64_t heads = c.num_attention_heads + c.num_key_value_heads;
+    return align_up(piece() * widest * 4) + align_up(piece() * heads * 4) + 8 * kAlignment +
+           align_up(piece() * 4);
   }
 
   void carve(Arena& arena) {
@@ -108,7 +113,7 @@ struct Generator::Impl {
       adapter =
           std::make_unique<SafetensorsFile>(checked_model_file(options.adapter, kPeftWeightsFile));
     }
-    ModelParamSource source({&base, adapter.get(), 0, 0});
+    ModelParamSource source({&base, adapter.get(), 0, 0, 1});
     source.check(spec.units);
     params.load(&source);
   }

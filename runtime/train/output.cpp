@@ -88,6 +88,7 @@ PeftConfig adapter_config(const ResolvedRun& run) {
   if (config.target_modules == std::vector<std::string>{"all"}) {
     config.target_modules.clear();
     for (int module = 0; module < kNumModules; ++module) {
+      if (run.spec.blocks.at(0).weight[static_cast<size_t>(module)] < 0) continue;
       config.target_modules.emplace_back(module_name(static_cast<Module>(module)));
     }
   }

@@ -114,9 +114,9 @@ RunWeights::RunWeights(const ResolvedRun& run) {
     adapter_ = std::make_unique<SafetensorsFile>(
         checked_model_file(config.adapter_name_or_path, kPeftWeightsFile));
   }
-  source_ = std::make_unique<ModelParamSource>(ParamOrigins{base_.get(), adapter_.get(),
-                                                            static_cast<uint64_t>(config.seed),
-                                                            run.spec.config.initializer_range});
+  source_ = std::make_unique<ModelParamSource>(
+      ParamOrigins{base_.get(), adapter_.get(), static_cast<uint64_t>(config.seed),
+                   run.spec.config.initializer_range, 1 - run.spec.config.norm_weight_offset});
   source_->check(run.spec.units);
 }
 

@@ -8,7 +8,7 @@
 
 #include "core/pairwise.h"
 #include "kernels/elementwise/elementwise.h"
-#include "kernels/rope/rope.h"
+#include "runtime/model/rope_tables.h"
 
 namespace athanor {
 namespace {
@@ -90,10 +90,10 @@ Trainer::Trainer(const ModelSpec& spec, const TrainerOptions& options, const Sto
   const LanePlan plan = lane_plan(options.micro_batches);
   const int world = context.communicator.world_size();
   losses_ = Buffer(context.device, (plan.slots() + int64_t{plan.lanes_per_rank()} * world) * 8);
-  const Shape rope_shape{options.cutoff_len, spec.config.head_dim};
+  const Shape rope_shape = rope_tables_shape(spec.config, options.cutoff_len);
   rope_ = Buffer(context.device, rope_shape.numel() * 4);
   const Tensor rope_view = rope_.view(DType::kF32, rope_shape);
-  athanor::rope_table(rope_view, spec.config.rope_theta, context.compute);
+  fill_rope_tables(rope_view, spec.config, context.compute);
   measure_scratch();
   model_ = std::make_unique<Transformer>(spec, options.dtype, rope_view, scratch_,
                                          reinterpret_cast<StepScalars*>(scalars_.data()),
@@ -141,8 +141,8 @@ void Trainer::measure_scratch() {
   Arena measure;
   const int64_t tokens = options_.rows * options_.cutoff_len;
   Transformer model(spec_, options_.dtype,
-                    rope_.view(DType::kF32, {options_.cutoff_len, spec_.config.head_dim}), measure,
-                    reinterpret_cast<StepScalars*>(scalars_.data()), stream);
+                    rope_.view(DType::kF32, rope_tables_shape(spec_.config, options_.cutoff_len)),
+                    measure, reinterpret_cast<StepScalars*>(scalars_.data()), stream);
   Arena unused;
   BlockActivations act = model.take_activations(unused, tokens, options_.recompute);
   const Tensor x = unused.take(options_.dtype, {tokens, spec_.config.hidden_size});
@@ -150,6 +150,9 @@ void Trainer::measure_scratch() {
   const Tensor cu = unused.take(DType::kI32, {tokens + 1});
   const MicroBatchView batch{ints, ints, cu, ints, ints, tokens, 0, 0};
   double loss = 0;
+  if (spec_.first_backward == 0) {
+    model.embed_backward(x, ShapeView(spec_.units[0], options_.dtype), batch);
+  }
   for (size_t position = 1; position + 1 < spec_.chain.size(); ++position) {
     const ShapeView unit(spec_.units[position], options_.dtype);
     const int layer = static_cast<int>(position) - 1;

@@ -185,7 +185,7 @@ def sample_loss_sum(model, sample):
 def make_optimizer(named_parameters, run, decay_everything):
     decayed, plain = [], []
     for name, parameter in named_parameters:
-        is_norm = name.endswith("norm.weight")
+        is_norm = name.endswith(("norm.weight", ".bias"))
         (plain if is_norm and not decay_everything else decayed).append(parameter)
     groups = [{"params": decayed, "weight_decay": run["weight_decay"]}]
     if plain:

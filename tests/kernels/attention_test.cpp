@@ -15,8 +15,10 @@ namespace {
 
 using Lengths = std::vector<int64_t>;
 
-AttentionShape make_shape(int64_t heads, int64_t kv_heads, int64_t head_dim) {
-  return {heads, kv_heads, head_dim, 1.0f / std::sqrt(static_cast<float>(head_dim))};
+AttentionShape make_shape(int64_t heads, int64_t kv_heads, int64_t head_dim, int64_t window = 0,
+                          float soft_cap = 0) {
+  return {heads,  kv_heads, head_dim, 1.0f / std::sqrt(static_cast<float>(head_dim)),
+          window, soft_cap};
 }
 
 int64_t total(const Lengths& lengths) {
@@ -56,9 +58,10 @@ struct Problem {
   std::vector<double> q, k, v, d_o;  // d_o may be empty: forward only
 };
 
-// One query row of one head: probabilities over the keys it sees.
+// One query row of one head: probabilities over the `seen` keys from k_at, and the slopes of the
+// scores' caps.
 std::vector<double> row_softmax(const Problem& x, int64_t q_at, int64_t k_at, int64_t seen,
-                                double* lse) {
+                                double* lse, std::vector<double>* slopes) {
   const int64_t d = x.shape.head_dim;
   const int64_t k_stride = x.shape.num_key_value_heads * d;
   std::vector<double> p(static_cast<size_t>(seen));
@@ -69,7 +72,11 @@ std::vector<double> row_softmax(const Problem& x, int64_t q_at, int64_t k_at, in
       score +=
           x.q[static_cast<size_t>(q_at + c)] * x.k[static_cast<size_t>(k_at + j * k_stride + c)];
     }
-    p[static_cast<size_t>(j)] = score * static_cast<double>(x.shape.scale);
+    score *= static_cast<double>(x.shape.scale);
+    const double cap = static_cast<double>(x.shape.soft_cap);
+    const double tanh = cap > 0 ? std::tanh(score / cap) : 0.0;
+    slopes->push_back(1 - tanh * tanh);
+    p[static_cast<size_t>(j)] = cap > 0 ? cap * tanh : score;
     max = std::max(max, p[static_cast<size_t>(j)]);
   }
   double sum = 0;
@@ -79,11 +86,15 @@ std::vector<double> row_softmax(const Problem& x, int64_t q_at, int64_t k_at, in
   return p;
 }
 
-void reference_row(const Problem& x, int64_t q_at, int64_t k_at, int64_t seen, size_t lse_at,
+// The query is the last but none of `visible` keys.
+void reference_row(const Problem& x, int64_t q_at, int64_t k_at, int64_t visible, size_t lse_at,
                    Reference& out) {
   const int64_t d = x.shape.head_dim;
   const int64_t k_stride = x.shape.num_key_value_heads * d;
-  const std::vector<double> p = row_softmax(x, q_at, k_at, seen, &out.lse[lse_at]);
+  const int64_t seen = x.shape.window > 0 ? std::min(visible, x.shape.window) : visible;
+  k_at += (visible - seen) * k_stride;
+  std::vector<double> slopes;
+  const std::vector<double> p = row_softmax(x, q_at, k_at, seen, &out.lse[lse_at], &slopes);
   const auto at = [](int64_t i) { return static_cast<size_t>(i); };
   for (int64_t j = 0; j < seen; ++j) {
     for (int64_t c = 0; c < d; ++c) {
@@ -97,7 +108,7 @@ void reference_row(const Problem& x, int64_t q_at, int64_t k_at, int64_t seen, s
     const int64_t key = k_at + j * k_stride;
     double dp = 0;
     for (int64_t c = 0; c < d; ++c) dp += x.d_o[at(q_at + c)] * x.v[at(key + c)];
-    const double ds = p[at(j)] * (dp - delta) * static_cast<double>(x.shape.scale);
+    const double ds = p[at(j)] * (dp - delta) * slopes[at(j)] * static_cast<double>(x.shape.scale);
     for (int64_t c = 0; c < d; ++c) {
       out.dv[at(key + c)] += p[at(j)] * x.d_o[at(q_at + c)];
       out.dk[at(key + c)] += ds * x.q[at(q_at + c)];
@@ -203,6 +214,8 @@ struct Case {
   int64_t heads, kv_heads, head_dim;
   Lengths query_lengths;
   Lengths key_lengths;  // empty: the same
+  int64_t window = 0;
+  float soft_cap = 0;
 };
 
 void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
@@ -216,8 +229,8 @@ TEST_P(AttentionValues, MatchFloat64) {
   const bool self = c.key_lengths.empty();
   const Lengths& key_lengths = self ? c.query_lengths : c.key_lengths;
   CpuContext context(2);
-  Operation run(context, dtype, make_shape(c.heads, c.kv_heads, c.head_dim), c.query_lengths,
-                key_lengths);
+  Operation run(context, dtype, make_shape(c.heads, c.kv_heads, c.head_dim, c.window, c.soft_cap),
+                c.query_lengths, key_lengths);
   run.forward(context);
   Problem problem{c.query_lengths, key_lengths,    run.shape,       run.q.values(),
                   run.k.values(),  run.v.values(), run.d_o.values()};
@@ -244,7 +257,13 @@ INSTANTIATE_TEST_SUITE_P(
             Case{"group_of_7_twice", 14, 2, 16, {80}, {}}, Case{"smollm_long", 9, 3, 64, {300}, {}},
             Case{"zero_lengths", 2, 1, 16, {0, 3, 0, 0, 5, 0}, {}},
             Case{"cache_decode", 6, 2, 32, {1, 1, 1}, {1, 64, 201}},
-            Case{"cache_chunks", 4, 2, 32, {5, 40, 0, 100}, {70, 40, 17, 129}}),
+            Case{"cache_chunks", 4, 2, 32, {5, 40, 0, 100}, {70, 40, 17, 129}},
+            Case{"window_of_1", 2, 1, 16, {70, 3}, {}, 1},
+            Case{"window_of_50", 4, 2, 24, {300, 49, 50, 51, 1}, {}, 50},
+            Case{"window_of_64", 2, 2, 16, {200, 64}, {}, 64},
+            Case{"window_with_cache", 4, 2, 32, {1, 40, 0, 100}, {201, 70, 17, 229}, 33},
+            Case{"soft_cap", 4, 2, 16, {130, 7}, {}, 0, 1.5f},
+            Case{"soft_cap_and_window", 6, 2, 20, {230, 41}, {}, 37, 2.0f}),
         ::testing::Values(DType::kF32, DType::kBF16)),
     [](const auto& info) {
       return std::string(std::get<0>(info.param).name) + "_" + dtype_name(std::get<1>(info.param));
@@ -255,7 +274,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Attention, GradientMatchesFiniteDifferences) {
   CpuContext context(1);
   const Lengths lengths{6, 1, 4};
-  Operation run(context, DType::kF32, make_shape(4, 2, 3), lengths, lengths);
+  Operation run(context, DType::kF32, make_shape(4, 2, 3, 3, 0.8f), lengths, lengths);
   run.forward(context).backward(context);
   Problem problem{lengths, lengths, run.shape, run.q.values(), run.k.values(), run.v.values(), {}};
   const std::vector<double> d_o = run.d_o.values();
@@ -296,9 +315,22 @@ TEST(Attention, LargeScoresNeitherOverflowNorLoseTheMaximum) {
 
 // ---- bits -------------------------------------------------------------------------------------
 
-class AttentionBits : public ::testing::TestWithParam<DType> {};
-INSTANTIATE_TEST_SUITE_P(, AttentionBits, ::testing::Values(DType::kF32, DType::kBF16),
-                         [](const auto& info) { return std::string(dtype_name(info.param)); });
+// With everything visible, and with a window (that ends inside a block) and a soft cap.
+class AttentionBits : public ::testing::TestWithParam<std::tuple<DType, bool>> {
+ protected:
+  DType dtype() const { return std::get<0>(GetParam()); }
+  AttentionShape shape_of(int64_t heads, int64_t kv_heads, int64_t head_dim) const {
+    const bool windowed = std::get<1>(GetParam());
+    return make_shape(heads, kv_heads, head_dim, windowed ? 45 : 0, windowed ? 3.0f : 0.0f);
+  }
+};
+INSTANTIATE_TEST_SUITE_P(, AttentionBits,
+                         ::testing::Combine(::testing::Values(DType::kF32, DType::kBF16),
+                                            ::testing::Bool()),
+                         [](const auto& info) {
+                           return std::string(dtype_name(std::get<0>(info.param))) +
+                                  (std::get<1>(info.param) ? "_window_and_cap" : "");
+                         });
 
 // One thread takes whole sequences in the backward pass, eight take blocks: the same bits.
 TEST_P(AttentionBits, DoNotDependOnThreads) {
@@ -306,7 +338,7 @@ TEST_P(AttentionBits, DoNotDependOnThreads) {
   std::vector<std::vector<std::byte>> first;
   for (int threads : {1, 2, 4, 8}) {
     CpuContext context(threads);
-    Operation run(context, GetParam(), make_shape(6, 2, 20), lengths, lengths);
+    Operation run(context, dtype(), shape_of(6, 2, 20), lengths, lengths);
     run.forward(context).backward(context);
     if (threads == 1) first = run.bytes();
     EXPECT_EQ(run.bytes(), first) << threads << " threads";
@@ -319,7 +351,7 @@ TEST_P(AttentionBits, DoNotDependOnTheInstructionSet) {
   std::vector<std::vector<std::byte>> first;
   for (CpuIsa isa : {CpuIsa::kGeneric, CpuIsa::kAvx2, CpuIsa::kAvx512, CpuIsa::kAvx512Bf16}) {
     limit_cpu_isa(isa);
-    Operation run(context, GetParam(), make_shape(6, 2, 20), lengths, lengths);
+    Operation run(context, dtype(), shape_of(6, 2, 20), lengths, lengths);
     run.forward(context).backward(context);
     if (first.empty()) first = run.bytes();
     EXPECT_EQ(run.bytes(), first) << cpu_isa_name(active_cpu_isa());
@@ -328,13 +360,13 @@ TEST_P(AttentionBits, DoNotDependOnTheInstructionSet) {
 
 TEST_P(AttentionBits, PackedSequencesEqualSeparateOnes) {
   const Lengths lengths{65, 1, 0, 128, 40, 7};
-  const AttentionShape shape = make_shape(6, 2, 16);
+  const AttentionShape shape = shape_of(6, 2, 16);
   CpuContext context(2);
-  Operation packed(context, GetParam(), shape, lengths, lengths);
+  Operation packed(context, dtype(), shape, lengths, lengths);
   packed.forward(context).backward(context);
   int64_t row = 0;
   for (int64_t length : lengths) {
-    Operation one(context, GetParam(), shape, {length}, {length});
+    Operation one(context, dtype(), shape, {length}, {length});
     for (auto [to, from] : {std::pair{&one.q, &packed.q},
                             {&one.k, &packed.k},
                             {&one.v, &packed.v},
@@ -360,14 +392,14 @@ TEST_P(AttentionBits, PackedSequencesEqualSeparateOnes) {
 // A cache filled in any steps gives each row the bits it has when all come at once.
 TEST_P(AttentionBits, DecodingEqualsPrefill) {
   const int64_t length = 200;
-  const AttentionShape shape = make_shape(6, 2, 20);
+  const AttentionShape shape = shape_of(6, 2, 20);
   CpuContext context(2);
-  Operation whole(context, GetParam(), shape, {length}, {length});
+  Operation whole(context, dtype(), shape, {length}, {length});
   whole.forward(context);
   for (int64_t step : {1, 7, 64}) {
     for (int64_t begin = 0; begin < length; begin += step) {
       const int64_t end = std::min(length, begin + step);
-      Operation part(context, GetParam(), shape, {end - begin}, {end});
+      Operation part(context, dtype(), shape, {end - begin}, {end});
       copy_rows(part.q, 0, whole.q, begin, end - begin);
       copy_rows(part.k, 0, whole.k, 0, end);
       copy_rows(part.v, 0, whole.v, 0, end);
@@ -389,10 +421,10 @@ TEST_P(AttentionBits, HeadsOfAGroupEqualSingleHeads) {
   const int64_t d = 12;
   for (int64_t group : {2, 3, 4, 5, 9}) {
     CpuContext context(2);
-    Operation grouped(context, GetParam(), make_shape(group, 1, d), {length}, {length});
+    Operation grouped(context, dtype(), shape_of(group, 1, d), {length}, {length});
     grouped.forward(context).backward(context);
     for (int64_t h = 0; h < group; ++h) {
-      Operation one(context, GetParam(), make_shape(1, 1, d), {length}, {length});
+      Operation one(context, dtype(), shape_of(1, 1, d), {length}, {length});
       for (int64_t i = 0; i < length * d; ++i) {
         const int64_t at = (i / d * group + h) * d + i % d;
         one.q.set(i, grouped.q.get(at));

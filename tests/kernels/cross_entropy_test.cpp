@@ -38,7 +38,7 @@ struct Operation {
   }
   int64_t target(int64_t n) const { return targets.tensor().data<int32_t>()[n]; }
   void run(CpuContext& context) {
-    cross_entropy(loss, dlogits, logits, targets, &scalars, context.stream);
+    cross_entropy(loss, dlogits, logits, targets, 0.0f, &scalars, context.stream);
   }
 
   StepScalars scalars = scalars_with(kLossScale);
@@ -109,12 +109,37 @@ TEST(CrossEntropy, GradientMatchesFiniteDifferences) {
   expect_close(op.dlogits, slopes, tolerance(DType::kF32) * kLossScale, "dlogits");
 }
 
+// The gradient passes the cap: loss(cap tanh(x / cap)) differentiated with respect to x.
+TEST(CrossEntropy, SoftCapMatchesFiniteDifferences) {
+  constexpr float kCap = 2.5f;
+  CpuContext context(1);
+  Operation op(context, 3, 37, DType::kF32);
+  const std::vector<double> x = op.logits.values();
+  soft_cap_logits(op.logits, kCap, context.stream);
+  cross_entropy(op.loss, op.dlogits, op.logits, op.targets, kCap, &op.scalars, context.stream);
+  std::vector<double> slopes;
+  std::vector<double> losses;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const auto n = static_cast<int64_t>(i) / 37;
+    const auto loss = [&](double step) {
+      std::vector<double> row(x.begin() + n * 37, x.begin() + (n + 1) * 37);
+      row[i % 37] += step;
+      for (double& value : row) value = kCap * std::tanh(value / kCap);
+      return reference_row(row.data(), 37, op.target(n), nullptr);
+    };
+    slopes.push_back((loss(1e-4) - loss(-1e-4)) / 2e-4 * kLossScale);
+    if (i % 37 == 0) losses.push_back(loss(0));
+  }
+  expect_close(op.loss, losses, tolerance(DType::kF32), "loss");
+  expect_close(op.dlogits, slopes, tolerance(DType::kF32) * kLossScale, "dlogits");
+}
+
 TEST(CrossEntropy, GradientMayReplaceTheLogits) {
   CpuContext context(2);
   Operation op(context, 4, 1500, DType::kF32);
   op.run(context);
   const std::vector<std::byte> loss = op.loss.bytes();
-  cross_entropy(op.loss, op.logits, op.logits, op.targets, &op.scalars, context.stream);
+  cross_entropy(op.loss, op.logits, op.logits, op.targets, 0.0f, &op.scalars, context.stream);
   EXPECT_EQ(op.loss.bytes(), loss);
   EXPECT_EQ(op.logits.bytes(), op.dlogits.bytes());
 }
@@ -124,7 +149,7 @@ TEST(CrossEntropy, LossAloneHasTheSameBits) {
   Operation op(context, 4, 1500, DType::kBF16);
   op.run(context);
   const std::vector<std::byte> loss = op.loss.bytes();
-  cross_entropy(op.loss, Tensor(), op.logits, op.targets, nullptr, context.stream);
+  cross_entropy(op.loss, Tensor(), op.logits, op.targets, 0.0f, nullptr, context.stream);
   EXPECT_EQ(op.loss.bytes(), loss);
 }
 
@@ -145,7 +170,7 @@ TEST(CrossEntropy, BitsDependOnNeitherThreadsNorOtherRows) {
       Owned row_loss(context, DType::kF32, Shape{1});
       Owned row_gradient(context, DType::kBF16, Shape{1, 1100});
       cross_entropy(row_loss, row_gradient, op.logits.tensor().rows(n, 1),
-                    op.targets.tensor().rows(n, 1), &op.scalars, context.stream);
+                    op.targets.tensor().rows(n, 1), 0.0f, &op.scalars, context.stream);
       EXPECT_EQ(row_loss.get(0), op.loss.get(n));
       EXPECT_EQ(std::memcmp(row_gradient.tensor().raw(), op.dlogits.tensor().rows(n, 1).raw(),
                             static_cast<size_t>(row_gradient.tensor().bytes())),
@@ -233,11 +258,14 @@ TEST(CrossEntropy, RefusesWhatDoesNotFitTogether) {
   Operation other(context, 4, 10, DType::kBF16);
   expect_error(
       [&] {
-        cross_entropy(other.loss, op.dlogits, op.logits, op.targets, &op.scalars, context.stream);
+        cross_entropy(other.loss, op.dlogits, op.logits, op.targets, 0.0f, &op.scalars,
+                      context.stream);
       },
       "loss has shape [4], expected [3]");
   expect_error(
-      [&] { cross_entropy(op.loss, op.dlogits, op.logits, op.targets, nullptr, context.stream); },
+      [&] {
+        cross_entropy(op.loss, op.dlogits, op.logits, op.targets, 0.0f, nullptr, context.stream);
+      },
       "loss scale");
 }
 

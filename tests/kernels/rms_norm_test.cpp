@@ -61,13 +61,33 @@ struct Case {
     dx.fill_random(4);
     dweight.fill_random(5);
   }
-  void forward(CpuContext& context) { rms_norm_forward(y, rstd, x, weight, kEps, context.stream); }
+  void forward(CpuContext& context) {
+    rms_norm_forward(y, rstd, x, weight, kEps, offset, context.stream);
+  }
   void backward(CpuContext& context) {
-    rms_norm_backward(dx, dweight, dy, x, rstd, weight, workspace, context.stream);
+    rms_norm_backward(dx, dweight, dy, x, rstd, weight, offset, workspace, context.stream);
   }
   int64_t rows, columns;
+  float offset = 0;
   Owned x, weight, dy, y, dx, rstd, dweight, workspace;
 };
+
+// Weights around zero: the same as weights around one.
+TEST(RmsNormOffset, IsAddedToTheWeight) {
+  CpuContext context;
+  Case k(context, DType::kF32, 65, 33);
+  k.offset = 1;
+  k.forward(context);
+  for (int64_t i = 0; i < 65 * 33; ++i) k.dx.set(i, 0.0f);
+  for (int64_t c = 0; c < 33; ++c) k.dweight.set(c, 0.0f);
+  k.backward(context);
+  std::vector<double> weight = k.weight.values();
+  for (double& value : weight) value += 1;
+  const Reference want = reference(k.x.values(), weight, k.dy.values(), 65, 33);
+  expect_close(k.y, want.y, tolerance(DType::kF32), "y");
+  expect_close(k.dx, want.dx, tolerance(DType::kF32), "dx");
+  expect_close(k.dweight, want.dweight, 4 * tolerance(DType::kF32), "dweight");
+}
 
 class RmsNorm : public ::testing::TestWithParam<DType> {};
 
@@ -105,8 +125,8 @@ TEST_P(RmsNorm, FrozenWeightGivesTheSameInputGradient) {
   trained.forward(context);
   frozen.forward(context);
   trained.backward(context);
-  rms_norm_backward(frozen.dx, Tensor(), frozen.dy, frozen.x, frozen.rstd, frozen.weight, Tensor(),
-                    context.stream);
+  rms_norm_backward(frozen.dx, Tensor(), frozen.dy, frozen.x, frozen.rstd, frozen.weight, 0.0f,
+                    Tensor(), context.stream);
   EXPECT_TRUE(trained.dx.bytes() == frozen.dx.bytes());
 }
 
@@ -188,7 +208,7 @@ TEST(RmsNormChecks, NameTheTensorAndBothShapes) {
   Case k(context, DType::kF32, 4, 8);
   const Tensor narrow_weight(k.weight.tensor().raw(), DType::kF32, Shape{7});
   try {
-    rms_norm_forward(k.y, k.rstd, k.x, narrow_weight, kEps, context.stream);
+    rms_norm_forward(k.y, k.rstd, k.x, narrow_weight, kEps, 0.0f, context.stream);
     FAIL() << "a weight of another length was accepted";
   } catch (const Error& error) {
     EXPECT_EQ(error.message(), "rms_norm_forward: weight has shape [7], expected [8]");

@@ -13,7 +13,7 @@ struct Case {
         x(context, dtype, {tokens, head_count * dim}),
         table(context, DType::kF32, {kPositions, dim}) {
     x.fill_random(1, 2.0f);
-    rope_table(table, 10000.0, context.stream);
+    rope_table(table, {10000.0}, context.stream);
     // Packed sequences: positions start again.
     for (int64_t n = 0; n < tokens; ++n) positions.push_back(static_cast<int32_t>(n * 7 % 50));
   }
@@ -48,7 +48,7 @@ TEST(RopeTable, IsCosineAndSineOfTheFloat32Angle) {
   const int64_t head_dim = 6;
   const int64_t positions = 5000;
   Owned table(context, DType::kF32, {positions, head_dim});
-  rope_table(table, 500000.0, context.stream);
+  rope_table(table, {500000.0}, context.stream);
   for (int64_t p = 0; p < positions; p += 37) {
     for (int64_t j = 0; j < 3; ++j) {
       const double frequency = std::pow(500000.0, -2.0 * static_cast<double>(j) / 6.0);
@@ -66,7 +66,7 @@ TEST(RopeTable, IsCosineAndSineOfTheFloat32Angle) {
 TEST(RopeTable, AgreesWithTransformersFarOut) {
   CpuContext context;
   Owned table(context, DType::kF32, {4096, 64});
-  rope_table(table, 500000.0, context.stream);
+  rope_table(table, {500000.0}, context.stream);
   const int64_t row = 4095 * 64;
   EXPECT_NEAR(table.get(row + 0), -0.065975994f, 1e-7f);
   EXPECT_NEAR(table.get(row + 32 + 0), -0.997821212f, 1e-7f);

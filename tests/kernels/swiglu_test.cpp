@@ -32,8 +32,8 @@ TEST_P(SwiGlu, MatchesFloat64BothWays) {
        std::vector<std::pair<int64_t, int64_t>>{{0, 16}, {1, 1}, {3, 7}, {17, 513}, {5, 4096}}) {
     CpuContext context;
     Case k(context, GetParam(), rows, columns);
-    swiglu_forward(k.y, k.gate, k.up, context.stream);
-    swiglu_backward(k.dgate, k.dup, k.dy, k.gate, k.up, context.stream);
+    swiglu_forward(k.y, k.gate, k.up, GateFunction::kSilu, context.stream);
+    swiglu_backward(k.dgate, k.dup, k.dy, k.gate, k.up, GateFunction::kSilu, context.stream);
     std::vector<double> y, dgate, dup;
     for (int64_t i = 0; i < rows * columns; ++i) {
       const double g = k.gate.get(i);
@@ -51,8 +51,8 @@ TEST_P(SwiGlu, MatchesFloat64BothWays) {
 TEST_P(SwiGlu, BackwardInPlaceGivesTheSameBits) {
   CpuContext context;
   Case k(context, GetParam(), 9, 777);
-  swiglu_backward(k.dgate, k.dup, k.dy, k.gate, k.up, context.stream);
-  swiglu_backward(k.gate, k.up, k.dy, k.gate, k.up, context.stream);
+  swiglu_backward(k.dgate, k.dup, k.dy, k.gate, k.up, GateFunction::kSilu, context.stream);
+  swiglu_backward(k.gate, k.up, k.dy, k.gate, k.up, GateFunction::kSilu, context.stream);
   EXPECT_TRUE(k.gate.bytes() == k.dgate.bytes());
   EXPECT_TRUE(k.up.bytes() == k.dup.bytes());
 }
@@ -60,8 +60,8 @@ TEST_P(SwiGlu, BackwardInPlaceGivesTheSameBits) {
 TEST_P(SwiGlu, SameBitsOnAnyThreads) {
   expect_same_bits_on_any_threads([](CpuContext& context) {
     Case k(context, GetParam(), 101, 1001);
-    swiglu_forward(k.y, k.gate, k.up, context.stream);
-    swiglu_backward(k.dgate, k.dup, k.dy, k.gate, k.up, context.stream);
+    swiglu_forward(k.y, k.gate, k.up, GateFunction::kSilu, context.stream);
+    swiglu_backward(k.dgate, k.dup, k.dy, k.gate, k.up, GateFunction::kSilu, context.stream);
     std::vector<std::byte> bytes = k.y.bytes();
     append(bytes, k.dgate.bytes());
     append(bytes, k.dup.bytes());
@@ -72,10 +72,32 @@ TEST_P(SwiGlu, SameBitsOnAnyThreads) {
 INSTANTIATE_TEST_SUITE_P(DTypes, SwiGlu, ::testing::Values(DType::kF32, DType::kBF16),
                          dtype_test_name);
 
+double gelu_tanh(double g) {
+  return 0.5 * g * (1 + std::tanh(std::sqrt(2 / M_PI) * (g + 0.044715 * g * g * g)));
+}
+
+TEST_P(SwiGlu, GeluMatchesFloat64AndFiniteDifferences) {
+  CpuContext context;
+  Case k(context, GetParam(), 17, 513);
+  swiglu_forward(k.y, k.gate, k.up, GateFunction::kGeluTanh, context.stream);
+  swiglu_backward(k.dgate, k.dup, k.dy, k.gate, k.up, GateFunction::kGeluTanh, context.stream);
+  std::vector<double> y, dgate, dup;
+  for (int64_t i = 0; i < 17 * 513; ++i) {
+    const double g = k.gate.get(i);
+    const double slope = (gelu_tanh(g + 1e-5) - gelu_tanh(g - 1e-5)) / 2e-5;
+    y.push_back(gelu_tanh(g) * k.up.get(i));
+    dgate.push_back(k.dy.get(i) * static_cast<double>(k.up.get(i)) * slope);
+    dup.push_back(k.dy.get(i) * gelu_tanh(g));
+  }
+  expect_close(k.y, y, tolerance(GetParam()), "y");
+  expect_close(k.dgate, dgate, tolerance(GetParam()), "dgate");
+  expect_close(k.dup, dup, tolerance(GetParam()), "dup");
+}
+
 TEST(SwiGluGradient, MatchesFiniteDifferences) {
   CpuContext context;
   Case k(context, DType::kF32, 4, 33);
-  swiglu_backward(k.dgate, k.dup, k.dy, k.gate, k.up, context.stream);
+  swiglu_backward(k.dgate, k.dup, k.dy, k.gate, k.up, GateFunction::kSilu, context.stream);
   const double step = 1e-5;
   std::vector<double> dgate, dup;
   for (int64_t i = 0; i < 4 * 33; ++i) {

@@ -39,9 +39,12 @@ EquivalenceCase EquivalenceCase::on_one_rank() const {
 
 std::string EquivalenceCase::numerics_name() const {
   return std::string(kModeNames[static_cast<int>(mode)]) + (bf16 ? "_bf16" : "_f32") +
-         (tied ? "_tied" : "_untied") + (packing ? "_packed" : "_rows") +
-         (micro_step ? "_micro" : "") + "_L" + std::to_string(batching.lanes) + "M" +
-         std::to_string(batching.micro_batches) + (world == 3 ? "_of3" : "");
+         (!family.empty() ? "_" + family
+          : tied          ? "_tied"
+                          : "_untied") +
+         (packing ? "_packed" : "_rows") + (micro_step ? "_micro" : "") + "_L" +
+         std::to_string(batching.lanes) + "M" + std::to_string(batching.micro_batches) +
+         (world == 3 ? "_of3" : "");
 }
 
 std::string EquivalenceCase::name() const {
@@ -54,7 +57,9 @@ std::string EquivalenceCase::name() const {
 
 RunConfig EquivalenceCase::config(const std::filesystem::path& output) const {
   const std::filesystem::path model =
-      std::filesystem::path(ATHANOR_GOLDEN_DIR) / (tied ? "llama_tied" : "llama_untied");
+      std::filesystem::path(ATHANOR_GOLDEN_DIR) / (!family.empty() ? family
+                                                   : tied          ? "llama_tied"
+                                                                   : "llama_untied");
   RunConfig config;
   config.model_name_or_path = model;
   config.dataset = {model / "data.jsonl"};

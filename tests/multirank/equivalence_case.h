@@ -51,6 +51,7 @@ struct EquivalenceCase {
   bool tied = false;
   bool packing = false;
   bool micro_step = false;  // reduce
+  std::string family;       // a golden's folder instead of the Llama that is tied or not
   Batching batching = kBatchings[0];
   // Placement.
   Stage stage = kStages[0];

@@ -199,6 +199,29 @@ TEST_P(Promise, NumericsChangeBits) {
 INSTANTIATE_TEST_SUITE_P(Modes, Promise, ::testing::Values(Mode::kLora, Mode::kFull),
                          [](const auto& info) { return kModeNames[static_cast<int>(info.param)]; });
 
+// Every family once, under a placement that differs in everything, as LoRA and with full training.
+class Family : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(Family, PlacementChangesNoBit) {
+  for (const Mode mode : {Mode::kLoraDropout, Mode::kFull}) {
+    EquivalenceCase wanted;
+    wanted.family = GetParam();
+    wanted.mode = mode;
+    wanted.bf16 = mode == Mode::kFull;
+    wanted.stage = kStages[3];
+    wanted.layer_major = true;
+    wanted.recompute = mode == Mode::kFull ? 2 : 1;  // whole blocks, or norms and activations
+    wanted.world = 2;
+    wanted.threads = 2;
+    expect_same_bits(wanted);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, Family,
+                         ::testing::Values("qwen2", "qwen3", "mistral", "llama_rope_llama3",
+                                           "llama_rope_yarn", "gemma2", "gemma3_text", "phi3"),
+                         [](const auto& info) { return std::string(info.param); });
+
 TEST(FullMatrix, EveryPlacementOfEveryNumericsChangesNoBit) {
   if (std::getenv("ATHANOR_FULL_MATRIX") == nullptr) {
     GTEST_SKIP() << "takes minutes; set ATHANOR_FULL_MATRIX=1 (tests/multirank/full_matrix.sh)";

@@ -2,7 +2,9 @@
 // Internal to runtime/model: the only header here that shows the JSON library.
 #pragma once
 
+#include <initializer_list>
 #include <limits>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -16,8 +18,28 @@ class JsonReader {
   JsonReader(const nlohmann::json& json, std::string file) : json_(json), file_(std::move(file)) {}
 
   const std::string& file() const { return file_; }
-  bool has(const char* key) const { return json_.contains(key) && !json_[key].is_null(); }
+  bool has(const char* key) const {
+    known_.insert(key);
+    return json_.contains(key) && !json_[key].is_null();
+  }
+  // Also true where the value is null.
+  bool present(const char* key) const { return json_.contains(key); }
+  // Keys without influence on the result.
+  void ignore(std::initializer_list<const char*> keys) const {
+    known_.insert(keys.begin(), keys.end());
+  }
+  // A key that nobody asked for may change the result: it is refused by name.
+  void refuse_unknown() const {
+    for (const auto& [key, value] : json_.items()) {
+      const bool neutral = value.is_null() || value == false;
+      if (neutral || key.starts_with("_") || known_.contains(key)) continue;
+      fail(key.c_str(), "a file without this key, whose meaning for this model_type is not known");
+    }
+  }
   const nlohmann::json& raw(const char* key) const { return json_[key]; }
+
+  // Where a nested block of the file is, for its own reader.
+  std::string place(const char* key) const { return file_ + ": " + key; }
 
   std::string text(const char* key) const {
     if (!has(key) || !json_[key].is_string()) fail(key, "a string");
@@ -61,6 +83,7 @@ class JsonReader {
  private:
   const nlohmann::json& json_;
   std::string file_;
+  mutable std::set<std::string> known_;
 };
 
 }  // namespace athanor
