@@ -170,6 +170,22 @@ int dispatch(int argc, char** argv) {
   athanor::RenderArguments render;
   CLI::App* render_verb = add_render(app, render);
 
+  athanor::EvalArguments eval;
+  CLI::App* eval_verb = app.add_subcommand("eval", "loss and perplexity of what a run has left");
+  add_config_arguments(eval_verb, eval);
+  eval_verb->add_flag("--base", eval.base, "the model that the run started from");
+  eval_verb->add_flag("--json", eval.json);
+
+  athanor::InitArguments init;
+  CLI::App* init_verb = app.add_subcommand("init", "print a commented config.yaml for a model");
+  init_verb->add_option("MODEL", init.model, "model folder")->required();
+
+  athanor::DoctorArguments doctor;
+  CLI::App* doctor_verb =
+      app.add_subcommand("doctor", "what this machine has, how fast it is, what is missing");
+  doctor_verb->add_option("--disk", doctor.disk, "folder whose disk is measured (.)");
+  doctor_verb->add_flag("--json", doctor.json);
+
   CLI::App* version_verb = app.add_subcommand("version", "the version of this program");
 
   try {
@@ -185,6 +201,9 @@ int dispatch(int argc, char** argv) {
   if (generate_verb->parsed()) return athanor::run_generate(generate);
   if (tokenize_verb->parsed()) return athanor::run_tokenize(tokenize);
   if (render_verb->parsed()) return athanor::run_render(render);
+  if (eval_verb->parsed()) return athanor::run_eval(eval);
+  if (init_verb->parsed()) return athanor::run_init(init);
+  if (doctor_verb->parsed()) return athanor::run_doctor(doctor);
   if (version_verb->parsed()) std::cout << "athanor " << athanor::program_version() << "\n";
   return 0;
 }

@@ -72,4 +72,21 @@ struct RenderArguments {
 };
 int run_render(const RenderArguments& arguments);
 
+struct EvalArguments : ConfigArguments {
+  bool base = false;  // the model the run started from, not what it left in output_dir
+  bool json = false;
+};
+int run_eval(const EvalArguments& arguments);
+
+struct InitArguments {
+  std::string model;
+};
+int run_init(const InitArguments& arguments);
+
+struct DoctorArguments {
+  std::string disk = ".";  // the folder whose disk is measured
+  bool json = false;
+};
+int run_doctor(const DoctorArguments& arguments);
+
 }  // namespace athanor

@@ -53,8 +53,8 @@ uint32_t masked_crc32c(std::span<const std::byte> bytes) {
 EventFile::EventFile(const std::filesystem::path& folder, double wall_time) {
   std::error_code failed;
   std::filesystem::create_directories(folder, failed);
-  const std::string name = "events.out.tfevents." +
-                           std::to_string(static_cast<int64_t>(wall_time)) + ".athanor";
+  const std::string name =
+      "events.out.tfevents." + std::to_string(static_cast<int64_t>(wall_time)) + ".athanor";
   for (int taken = 0; fd_.get() < 0; ++taken) {
     path_ = folder / (taken == 0 ? name : name + "." + std::to_string(taken));
     fd_ = FileDescriptor(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));

@@ -1,6 +1,6 @@
-// A TensorBoard event file: tensorflow.Event messages (proto/tensorboard.proto) in TFRecord framing:
-// length u64, masked CRC-32C of the length, message, masked CRC-32C of the message, little endian.
-// Source: TensorFlow's documentation of TFRecord and event.proto.
+// A TensorBoard event file: tensorflow.Event messages (proto/tensorboard.proto) in TFRecord
+// framing: length u64, masked CRC-32C of the length, message, masked CRC-32C of the message, little
+// endian. Source: TensorFlow's documentation of TFRecord and event.proto.
 #pragma once
 
 #include <cstdint>

@@ -173,8 +173,9 @@ std::string loss_plot_svg(const std::vector<LossPoint>& train, const std::vector
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" width=\"%.0f\" "
       "height=\"%.0f\" font-family=\"sans-serif\" font-size=\"12\">\n",
       kWidth, kHeight, kWidth, kHeight);
-  svg += "<style>.grid{stroke:#dddddd;fill:none}</style>\n<rect width=\"100%\" height=\"100%\" "
-         "fill=\"white\"/>\n";
+  svg +=
+      "<style>.grid{stroke:#dddddd;fill:none}</style>\n<rect width=\"100%\" height=\"100%\" "
+      "fill=\"white\"/>\n";
   svg += grid(x, y) + legend(!eval.empty());
   svg += line(train, x, y, "stroke=\"#9db8d9\" stroke-width=\"1\"");
   svg += line(smoothed(train), x, y, "stroke=\"#1f4e8c\" stroke-width=\"2\"");
@@ -185,9 +186,10 @@ std::string loss_plot_svg(const std::vector<LossPoint>& train, const std::vector
   }
   svg += format("<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">step</text>\n",
                 (kLeft + kWidth - kRight) / 2, kHeight - 10);
-  svg += format("<text x=\"16\" y=\"%.1f\" transform=\"rotate(-90 16 %.1f)\" "
-                "text-anchor=\"middle\">loss</text>\n</svg>\n",
-                kHeight / 2, kHeight / 2);
+  svg += format(
+      "<text x=\"16\" y=\"%.1f\" transform=\"rotate(-90 16 %.1f)\" "
+      "text-anchor=\"middle\">loss</text>\n</svg>\n",
+      kHeight / 2, kHeight / 2);
   return svg;
 }
 

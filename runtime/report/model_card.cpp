@@ -55,7 +55,8 @@ std::string model_card(const ModelCard& card) {
   text += "| tokens | " + std::to_string(card.tokens) + " |\n";
   if (card.loss) text += "| training loss | " + number(*card.loss) + " |\n";
   if (card.eval_loss) text += "| evaluation loss | " + number(*card.eval_loss) + " |\n";
-  text += "\nThe course of the loss is in `training_loss.svg` and `trainer_log.jsonl`.\n\n## Use\n\n";
+  text +=
+      "\nThe course of the loss is in `training_loss.svg` and `trainer_log.jsonl`.\n\n## Use\n\n";
   if (card.adapter) {
     text += "    athanor generate " + card.base_model + " --adapter . --chat --prompt \"…\"\n\n";
     text += "or in Python, `PeftModel.from_pretrained(base, \".\")`.\n";

@@ -45,9 +45,8 @@ std::string console_line(const TrainerLogLine& line) {
                                   static_cast<long long>(line.total_steps));
   if (line.eval_loss) return step + format("eval loss %.4f", *line.eval_loss);
   return step + format("loss %.4f  norm %.3f  lr %.3g  %.0f tokens/s  %.1f ms/step",
-                       line.loss.value_or(NAN), line.grad_norm.value_or(NAN),
-                       line.lr.value_or(NAN), line.throughput.value_or(NAN),
-                       line.step_ms.value_or(NAN));
+                       line.loss.value_or(NAN), line.grad_norm.value_or(NAN), line.lr.value_or(NAN),
+                       line.throughput.value_or(NAN), line.step_ms.value_or(NAN));
 }
 
 std::vector<Scalar> scalars_of(const TrainerLogLine& line) {

@@ -108,8 +108,7 @@ TEST(LossPlot, StaysSmallAndKeepsTheExtremesOfAMillionPoints) {
 }
 
 TEST(LossPlot, ExistsForRunsOfNoAndOfOnePoint) {
-  for (const std::vector<LossPoint>& points :
-       {std::vector<LossPoint>{}, {{1, 2.0}}, {{1, kNaN}}}) {
+  for (const std::vector<LossPoint>& points : {std::vector<LossPoint>{}, {{1, 2.0}}, {{1, kNaN}}}) {
     const std::string svg = loss_plot_svg(points, {});
     EXPECT_EQ(svg.find("nan"), std::string::npos);
     EXPECT_EQ(svg.find("inf"), std::string::npos);
