@@ -110,26 +110,48 @@ Tensor OptimizerStateStore::working(int unit) const {
   return params_.stored_trainable(unit, owned_range(unit));
 }
 
+template <class Read>
+void OptimizerStateStore::fill(int unit, const Tensor& target, const Read& read) {
+  const Range owned = owned_range(unit);
+  fill_zero(target, context_.compute);
+  for (size_t i = 0; i < units_[index(unit)].params.size(); ++i) {
+    const ParamSpec* param = &units_[index(unit)].params[i];
+    if (!param->trainable) continue;
+    const ParamPlace& place = table_.unit(unit).params[i];
+    const int64_t begin = std::max(owned.begin, place.offset);
+    const int64_t end = std::min(owned.end, place.offset + place.numel);
+    if (begin >= end) continue;
+    void* dst = target.rows(begin - owned.begin, end - begin).raw();
+    const int64_t first = begin - place.offset;
+    const int64_t count = end - begin;
+    context_.compute.submit(Cost{"load", 0, 0, count * 4},
+                            [=](ExecContext&) { read(*param, first, count, dst); });
+  }
+}
+
 void OptimizerStateStore::load(ParamSource* source) {
   for (int unit = 0; unit < table_.num_units(); ++unit) {
     if (!entries_[index(unit)].has_master) continue;
     acquire(unit);
-    const Range owned = owned_range(unit);
-    const Tensor target = master(unit);
-    fill_zero(target, context_.compute);
-    for (size_t i = 0; i < units_[index(unit)].params.size(); ++i) {
-      const ParamSpec* param = &units_[index(unit)].params[i];
-      if (!param->trainable) continue;
-      const ParamPlace& place = table_.unit(unit).params[i];
-      const int64_t begin = std::max(owned.begin, place.offset);
-      const int64_t end = std::min(owned.end, place.offset + place.numel);
-      if (begin >= end) continue;
-      void* dst = target.rows(begin - owned.begin, end - begin).raw();
-      const int64_t first = begin - place.offset;
-      const int64_t count = end - begin;
-      context_.compute.submit(Cost{"load", 0, 0, count * 4}, [=](ExecContext&) {
-        source->read(*param, first, count, DType::kF32, dst);
-      });
+    fill(unit, master(unit),
+         [source](const ParamSpec& param, int64_t first, int64_t count, void* dst) {
+           source->read(param, first, count, DType::kF32, dst);
+         });
+    release(unit, true);
+  }
+  context_.compute.synchronize();
+}
+
+void OptimizerStateStore::load_moments(MomentSource& source) {
+  MomentSource* from = &source;
+  for (int unit = 0; unit < table_.num_units(); ++unit) {
+    if (table_.unit(unit).trainable_elements == 0) continue;
+    acquire(unit);
+    for (int i = 0; i < moments_; ++i) {
+      fill(unit, moment(unit, i),
+           [=](const ParamSpec& param, int64_t first, int64_t count, void* dst) {
+             from->read_moment(param, i, first, count, static_cast<float*>(dst));
+           });
     }
     release(unit, true);
   }

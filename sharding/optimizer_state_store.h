@@ -13,6 +13,15 @@
 
 namespace athanor {
 
+// Moments that were saved.
+class MomentSource {
+ public:
+  virtual ~MomentSource() = default;
+  // Elements [begin, begin + count) of moment `index` of a parameter.
+  virtual void read_moment(const ParamSpec& param, int index, int64_t begin, int64_t count,
+                           float* dst) = 0;
+};
+
 class OptimizerStateStore {
  public:
   // `moments`: float32 arrays per trained element besides the master (AdamW 2, SGD 0).
@@ -22,12 +31,15 @@ class OptimizerStateStore {
 
   // Masters start as the source's values in float32, which a bfloat16 working copy has lost.
   void load(ParamSource* source);
+  // Moments start as zeros; this makes them what was saved. After load.
+  void load_moments(MomentSource& source);
 
   // Around every use of a unit's state, one unit at a time; they only move state that is on disk.
   void prefetch(int unit);
   void acquire(int unit);
   void release(int unit, bool changed);
 
+  int moments() const { return moments_; }
   // Elements of the unit's trainable part that this rank updates.
   Range owned_range(int unit) const;
   // [owned] f32 each
@@ -55,6 +67,9 @@ class OptimizerStateStore {
   // Array 0 is the master where the unit has one of its own.
   Tensor array(int unit, int i) const;
   int find(int unit) const;
+  // read(param, first element, count, memory) for every parameter that `owned` covers.
+  template <class Read>
+  void fill(int unit, const Tensor& target, const Read& read);
 
   const std::vector<UnitSpec>& units_;
   const PartitionTable& table_;

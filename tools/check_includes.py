@@ -21,10 +21,13 @@ MAY_INCLUDE = {
     "runtime/report": {"core", "runtime/io"},
     "runtime/model": {"core", "kernels", "sharding", "runtime/io", "runtime/data"},
     "runtime/optim": {"core", "kernels", "sharding"},
+    "runtime/checkpoint": {"core", "kernels", "sharding", "runtime/config", "runtime/io",
+                           "runtime/optim", "proto"},
     "runtime/train": {"core", "kernels", "sharding", "runtime/config", "runtime/io",
-                      "runtime/data", "runtime/report", "runtime/model", "runtime/optim", "proto"},
+                      "runtime/data", "runtime/report", "runtime/model", "runtime/optim",
+                      "runtime/checkpoint", "proto"},
     "launcher": {"core", "kernels", "sharding", "runtime/config", "runtime/io", "runtime/data",
-                 "runtime/model", "runtime/optim", "runtime/train", "proto"},
+                 "runtime/model", "runtime/optim", "runtime/checkpoint", "runtime/train", "proto"},
     "proto": set(),
 }
 FREE = {"tests", "bench"}
@@ -37,7 +40,7 @@ HEADERS_WITH_LIBRARIES = {
     "runtime/model/families/json_reader.h": {"nlohmann/json.hpp"},
 }
 SHARED = {"runtime/io/strict_json.h"}
-LIBRARY = re.compile(r"^(nlohmann|yaml-cpp|spdlog|fmt|CLI|gtest|gmock|grpcpp?|google|proto)/|^(mpi|pcre2|nccl|liburing)")
+LIBRARY = re.compile(r"^(nlohmann|yaml-cpp|spdlog|fmt|CLI|gtest|gmock|grpcpp?|google|proto)/|^(mpi|pcre2|nccl|liburing|xxhash)")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 

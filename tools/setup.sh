@@ -2,7 +2,7 @@
 # Installs what Athanor needs on Debian 12 or Ubuntu 24.04, from the distribution's own packages.
 # Does nothing, quickly and without network, when all is there. Usage: setup.sh [--build-only | --full]
 #   --build-only   what builds and runs the program; not what tests and checks need
-#   --full         what .ci/full needs beyond the tests: clang and libFuzzer
+#   --full         what .ci/full needs beyond the tests: clang, libFuzzer and strace
 set -euo pipefail
 
 # The distribution's own clang: 14 on Debian 12, 18 on Ubuntu 24.04.
@@ -12,16 +12,16 @@ clang_version() {
 
 build=(build-essential cmake ninja-build pkg-config
        libcli11-dev libhwloc-dev libopenmpi-dev libpcre2-dev libprotobuf-dev libspdlog-dev liburing-dev
-       libutf8proc-dev libyaml-cpp-dev nlohmann-json3-dev protobuf-compiler
+       libutf8proc-dev libxxhash-dev libyaml-cpp-dev nlohmann-json3-dev protobuf-compiler
        openmpi-bin openssh-client)  # mpirun does not start without ssh, even on one host
 checks=(clang-format-14 git libgtest-dev python3)
-fuzzers=(clang "libclang-rt-$(clang_version)-dev")
+full=(strace clang "libclang-rt-$(clang_version)-dev")
 
 packages=("${build[@]}")
 case ${1:-} in
   --build-only) ;;
   "") packages+=("${checks[@]}") ;;
-  --full) packages+=("${checks[@]}" "${fuzzers[@]}") ;;
+  --full) packages+=("${checks[@]}" "${full[@]}") ;;
   *) echo "usage: setup.sh [--build-only | --full]" >&2; exit 2 ;;
 esac
 

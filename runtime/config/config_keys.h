@@ -63,6 +63,12 @@ inline constexpr Choice<ScheduleOption> kSchedules[] = {
 inline constexpr Choice<ReduceOption> kReduces[] = {{ReduceOption::kStep, "step"},
                                                     {ReduceOption::kMicroStep, "micro_step"}};
 
+inline constexpr Choice<BackgroundOption> kBackgrounds[] = {{BackgroundOption::kAuto, "auto"},
+                                                            {BackgroundOption::kOn, "true"},
+                                                            {BackgroundOption::kOff, "false"},
+                                                            {BackgroundOption::kOn, "yes"},
+                                                            {BackgroundOption::kOff, "no"}};
+
 struct IntRange {
   int64_t min;
   int64_t max;
@@ -156,6 +162,8 @@ void describe_placement(Visitor& v, Config& c) {
   v.text("output_dir", c.output_dir);
   v.boolean("overwrite_output_dir", c.overwrite_output_dir);
   v.text("resume_from_checkpoint", c.resume_from_checkpoint);
+  v.boolean("resume_with_changes", c.resume_with_changes);
+  v.choice("save_in_background", c.save_in_background, choices(kBackgrounds));
   v.integer_or("save_total_limit", c.save_total_limit, kPositive, "-1");
   v.integer("max_restarts", c.max_restarts, kFromZero);
 }

@@ -2,6 +2,7 @@
 #include "runtime/config/run_config.h"
 
 #include <algorithm>
+#include <sstream>
 #include <string>
 #include <utility>
 
@@ -233,6 +234,25 @@ std::string to_yaml(const RunConfig& config) {
   Writer writer;
   describe(writer, config);
   return writer.finish();
+}
+
+// One line a key; lines of a block are indented by two.
+FlatSettings flat_settings(const std::string& yaml) {
+  FlatSettings settings;
+  std::istringstream lines(yaml);
+  std::string block;
+  for (std::string line; std::getline(lines, line);) {
+    const size_t colon = line.find(':');
+    if (colon == std::string::npos) continue;
+    if (colon + 1 == line.size()) {
+      block = line.substr(0, colon) + ".";
+      continue;
+    }
+    const bool inside = line.starts_with("  ");
+    settings.emplace_back(inside ? block + line.substr(2, colon - 2) : line.substr(0, colon),
+                          line.substr(std::min(line.size(), colon + 2)));
+  }
+  return settings;
 }
 
 }  // namespace athanor

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace athanor {
@@ -22,6 +23,7 @@ enum class DeviceOption { kAuto, kCpu, kCuda };
 enum class OffloadOption { kNone, kCpu, kNvme };
 enum class ScheduleOption { kAuto, kBatchMajor, kLayerMajor };
 enum class ReduceOption { kStep, kMicroStep };
+enum class BackgroundOption { kAuto, kOn, kOff };
 
 // The block `zero`.
 struct ZeroConfig {
@@ -107,7 +109,9 @@ struct RunConfig {
 
   std::string output_dir;
   bool overwrite_output_dir = false;
-  std::string resume_from_checkpoint;  // "auto" or a folder
+  std::string resume_from_checkpoint;  // "auto", a checkpoint or an output folder
+  bool resume_with_changes = false;    // of settings that decide the numbers (docs/checkpoints.md)
+  BackgroundOption save_in_background = BackgroundOption::kAuto;  // from a copy, which takes memory
   std::optional<int64_t> save_total_limit;
   std::optional<int64_t> max_restarts;
 
@@ -127,12 +131,17 @@ RunConfig load_run_config(const std::filesystem::path& path,
 // training_args.yaml: every key that has a value; load_run_config gives the same RunConfig back.
 std::string to_yaml(const RunConfig& config);
 
+// Key (dotted for blocks) and value, as to_yaml writes them, of its lines.
+using FlatSettings = std::vector<std::pair<std::string, std::string>>;
+FlatSettings flat_settings(const std::string& yaml);
+
 // Throws one Error(kConfig) with a line for every setting that this build parses but does not
 // carry out. Call it right after loading, before resolve_auto.
 void refuse_unimplemented(const RunConfig& config);
 
-// Replaces `auto` by what holds without a plan: device cpu, schedule batch_major, no recomputation.
-// Explicit values stay as they are. A run decides the last two by dry runs first (decide_auto).
+// Replaces `auto` by what holds without a plan: device cpu, schedule batch_major, no recomputation,
+// saves in the foreground. Explicit values stay as they are. A run decides all but the device by
+// dry runs first (decide_auto).
 void resolve_auto(RunConfig& config);
 
 // lora_target is one regular expression rather than module names.

@@ -16,9 +16,22 @@ using nlohmann::ordered_json;
 constexpr char kSingleFile[] = "model.safetensors";
 constexpr char kIndexFile[] = "model.safetensors.index.json";
 
-// The header text, padded with spaces so that the data begins at a multiple of 8.
-std::string header_text(const std::vector<TensorDecl>& tensors,
-                        const SafetensorsMetadata& metadata) {
+std::string shard_name(size_t index, size_t count) {
+  char name[64];
+  std::snprintf(name, sizeof name, "model-%05zu-of-%05zu.safetensors", index + 1, count);
+  return name;
+}
+
+}  // namespace
+
+int64_t TensorDecl::bytes() const {
+  int64_t total = dtype_size(dtype);
+  for (const int64_t dimension : shape) total = checked_mul(total, dimension, name.c_str());
+  return total;
+}
+
+std::string safetensors_header(const std::vector<TensorDecl>& tensors,
+                               const SafetensorsMetadata& metadata) {
   ordered_json header = ordered_json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   // ordered_json looks a key up by walking a list; push_back to its container keeps this linear.
@@ -35,35 +48,20 @@ std::string header_text(const std::vector<TensorDecl>& tensors,
   }
   std::string text = header.dump();
   text.append((8 - text.size() % 8) % 8, ' ');
-  return text;
-}
-
-std::string shard_name(size_t index, size_t count) {
-  char name[64];
-  std::snprintf(name, sizeof name, "model-%05zu-of-%05zu.safetensors", index + 1, count);
-  return name;
-}
-
-}  // namespace
-
-int64_t TensorDecl::bytes() const {
-  int64_t total = dtype_size(dtype);
-  for (const int64_t dimension : shape) total = checked_mul(total, dimension, name.c_str());
-  return total;
+  std::string length(8, '\0');
+  for (size_t i = 0; i < length.size(); ++i) {
+    length[i] = static_cast<char>((static_cast<uint64_t>(text.size()) >> (8 * i)) & 0xffu);
+  }
+  return length + text;
 }
 
 SafetensorsWriter::SafetensorsWriter(std::filesystem::path path,
                                      const std::vector<TensorDecl>& tensors,
                                      const SafetensorsMetadata& metadata)
     : file_(std::move(path)) {
-  const std::string header = header_text(tensors, metadata);
-  std::string length(8, '\0');
-  for (size_t i = 0; i < length.size(); ++i) {
-    length[i] = static_cast<char>((static_cast<uint64_t>(header.size()) >> (8 * i)) & 0xffu);
-  }
-  file_.append(length);
+  const std::string header = safetensors_header(tensors, metadata);
   file_.append(header);
-  int64_t offset = std::ssize(length) + std::ssize(header);
+  int64_t offset = std::ssize(header);
   for (const TensorDecl& tensor : tensors) {
     const bool is_new = slots_.emplace(tensor.name, Slot{offset, tensor.bytes(), 0}).second;
     ATHANOR_CHECK(is_new && tensor.name != "__metadata__",

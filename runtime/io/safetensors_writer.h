@@ -27,6 +27,11 @@ struct TensorDecl {
 
 using SafetensorsMetadata = std::map<std::string, std::string>;
 
+// What a file begins with: the length and the header, padded with spaces so that the data begins at
+// a multiple of 8. Tensors lie in the given order, without padding between them.
+std::string safetensors_header(const std::vector<TensorDecl>& tensors,
+                               const SafetensorsMetadata& metadata);
+
 class SafetensorsWriter {
  public:
   // Writes the header; tensors lie in the given order, without padding between them.

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
+#include <sstream>
 #include <system_error>
 #include <utility>
 
@@ -18,6 +19,8 @@ namespace athanor {
 namespace {
 
 using nlohmann::json;
+
+constexpr int64_t kMaxLog = int64_t{4} << 30;
 
 [[noreturn]] void throw_io(const std::filesystem::path& path, const char* what) {
   throw Error(ErrorKind::kIo,
@@ -118,7 +121,43 @@ void TrainerLog::append(const TrainerLogLine& line) {
   }
 }
 
+void TrainerLog::cut(const std::filesystem::path& path, int64_t steps) {
+  if (!std::filesystem::exists(path)) return;
+  std::istringstream lines(read_file(path, kMaxLog));
+  std::string kept;
+  for (std::string line; std::getline(lines, line);) {
+    const json object = json::parse(line, nullptr, false);
+    if (!object.is_object() || !object.contains("current_steps")) continue;
+    const json& step = object["current_steps"];
+    if (step.is_number_integer() && step.get<int64_t>() <= steps) kept += line + "\n";
+  }
+  write_file_atomic(path, kept);
+}
+
+std::vector<TrainerStateEntry> read_trainer_history(const std::filesystem::path& path) {
+  const json state = parse_strict_json(read_file(path, kMaxLog), path.string());
+  std::vector<TrainerStateEntry> history;
+  try {
+    const auto number = [](const json& entry, const char* key) -> std::optional<double> {
+      if (!entry.contains(key)) return std::nullopt;
+      return entry[key].is_null() ? std::nan("") : entry[key].get<double>();
+    };
+    for (const json& entry : state.at("log_history")) {
+      history.push_back({entry.at("step").get<int64_t>(), number(entry, "epoch").value_or(0.0),
+                         number(entry, "loss"), number(entry, "grad_norm"),
+                         number(entry, "learning_rate"), number(entry, "eval_loss")});
+    }
+  } catch (const json::exception&) {
+    throw Error(ErrorKind::kBadInput, path.string() + ": log_history is not that of a run");
+  }
+  return history;
+}
+
 void write_trainer_state(const std::filesystem::path& path, const TrainerState& state) {
+  write_file_atomic(path, trainer_state_json(state));
+}
+
+std::string trainer_state_json(const TrainerState& state) {
   // All are keys of TrainerState in transformers 5.24. Its newest ones (best_global_step,
   // stateful_callbacks) have defaults there and are left out for the sake of older versions, which
   // fail on a key that they do not know.
@@ -144,7 +183,7 @@ void write_trainer_state(const std::filesystem::path& path, const TrainerState& 
   object["train_batch_size"] = state.train_batch_size;
   object["trial_name"] = nullptr;
   object["trial_params"] = nullptr;
-  write_file_atomic(path, object.dump(2) + "\n");  // nlohmann's objects are sorted
+  return object.dump(2) + "\n";  // nlohmann's objects are sorted
 }
 
 }  // namespace athanor

@@ -41,6 +41,9 @@ class TrainerLog {
 
   TrainerLog(std::filesystem::path path, Mode mode);
   void append(const TrainerLogLine& line);
+  // Before a run goes on after `steps` steps: takes out the lines of later ones, which it will
+  // write again, and what is no line. Without a log it does nothing.
+  static void cut(const std::filesystem::path& path, int64_t steps);
 
  private:
   std::filesystem::path path_;
@@ -70,6 +73,9 @@ struct TrainerState {
   std::vector<TrainerStateEntry> log_history;
 };
 
+std::string trainer_state_json(const TrainerState& state);
+// log_history of such a file.
+std::vector<TrainerStateEntry> read_trainer_history(const std::filesystem::path& path);
 void write_trainer_state(const std::filesystem::path& path, const TrainerState& state);
 
 }  // namespace athanor
