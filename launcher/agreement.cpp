@@ -52,22 +52,11 @@ std::string digest_of(const BatchSource& source) {
   return digest.text();
 }
 
-// training_args.yaml has one line a key; lines of a block are indented by two.
 RunFacts settings_of(const RunConfig& config) {
-  RunFacts facts;
-  std::istringstream lines(to_yaml(config));
-  std::string block;
-  for (std::string line; std::getline(lines, line);) {
-    const size_t colon = line.find(':');
-    if (colon + 1 == line.size()) {
-      block = line.substr(0, colon) + ".";
-      continue;
-    }
-    const bool inside = line.starts_with("  ");
-    const std::string key = inside ? block + line.substr(2, colon - 2) : line.substr(0, colon);
-    if (std::ranges::find(kMayDiffer, key) != std::end(kMayDiffer)) continue;
-    facts.emplace_back(key, line.substr(colon + 2));
-  }
+  RunFacts facts = flat_settings(to_yaml(config));
+  std::erase_if(facts, [](const RunFacts::value_type& fact) {
+    return std::ranges::find(kMayDiffer, fact.first) != std::end(kMayDiffer);
+  });
   return facts;
 }
 
@@ -115,6 +104,9 @@ RunFacts facts_of_run(const ResolvedRun& run, const RunData& data) {
       std::filesystem::path(run.config.model_name_or_path) / "config.json", kMaxConfigBytes);
   model.add(std::as_bytes(std::span(config)));
   facts.emplace_back("config.json digest", model.text());
+  std::string checkpoints;
+  for (const auto& folder : run.checkpoints) checkpoints += folder.filename().string() + " ";
+  facts.emplace_back("checkpoints to go on from", checkpoints);
   facts.emplace_back("dataset digest", digest_of(data.train));
   if (data.eval) facts.emplace_back("evaluation data digest", digest_of(*data.eval));
   if (run.config.bf16) {

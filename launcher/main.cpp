@@ -38,7 +38,9 @@ void install_signals() {
   struct sigaction action = {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
-  for (const int signal : athanor::kStopSignals) sigaction(signal, &action, nullptr);
+  for (const int signal : athanor::kStopSignals) {
+    if (signal != SIGHUP || !athanor::ignored(SIGHUP)) sigaction(signal, &action, nullptr);
+  }
   // `athanor launch` starts its ranks with all it waits for blocked.
   sigset_t awaited = athanor::stop_signal_set();
   sigaddset(&awaited, SIGCHLD);
@@ -96,6 +98,28 @@ CLI::App* add_render(CLI::App& app, athanor::RenderArguments& render) {
   return verb;
 }
 
+struct CheckpointVerbs {
+  CLI::App* list;
+  CLI::App* verify;
+  CLI::App* prune;
+};
+
+CheckpointVerbs add_checkpoint_verbs(CLI::App& app, athanor::CheckpointArguments& arguments) {
+  CLI::App* verb = app.add_subcommand("ckpt", "the checkpoints of an output folder");
+  verb->require_subcommand(1);
+  const CheckpointVerbs verbs = {
+      verb->add_subcommand("ls", "list them, newest first"),
+      verb->add_subcommand("verify", "read all of them, or one; exit 65 when one is not whole"),
+      verb->add_subcommand("prune", "remove all but the newest")};
+  for (CLI::App* sub : {verbs.list, verbs.verify, verbs.prune}) {
+    sub->add_option("FOLDER", arguments.folder, "output folder")->required();
+  }
+  verbs.prune->add_option("--keep", arguments.keep, "how many stay")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
+  verbs.prune->add_flag("--dry-run", arguments.dry_run, "only say what would go");
+  return verbs;
+}
+
 // CPUs older than this cannot run the program at all; say so instead of dying on an instruction.
 bool cpu_is_supported() {
 #if defined(__x86_64__)
@@ -126,6 +150,9 @@ int dispatch(int argc, char** argv) {
       ->check(CLI::Range(1, 1024));
   launch_verb->add_option("--hostfile", launch.hostfile, "hosts, as mpirun reads them");
   launch_verb->add_flag("--force", launch.force, "as of train");
+
+  athanor::CheckpointArguments checkpoint;
+  const CheckpointVerbs checkpoint_verbs = add_checkpoint_verbs(app, checkpoint);
 
   athanor::PlanArguments plan;
   CLI::App* plan_verb =
@@ -197,6 +224,9 @@ int dispatch(int argc, char** argv) {
   athanor::apply_cpu_isa_cap();
   if (train_verb->parsed()) return athanor::run_train(train, stop_requests);
   if (launch_verb->parsed()) return athanor::run_launch(launch);
+  if (checkpoint_verbs.list->parsed()) return athanor::list_checkpoints_verb(checkpoint);
+  if (checkpoint_verbs.verify->parsed()) return athanor::verify_checkpoints_verb(checkpoint);
+  if (checkpoint_verbs.prune->parsed()) return athanor::prune_checkpoints_verb(checkpoint);
   if (plan_verb->parsed()) return athanor::run_plan(plan);
   if (generate_verb->parsed()) return athanor::run_generate(generate);
   if (tokenize_verb->parsed()) return athanor::run_tokenize(tokenize);

@@ -23,6 +23,7 @@
 #include "runtime/train/output.h"
 #include "runtime/train/plan.h"
 #include "runtime/train/profile.h"
+#include "runtime/train/resume.h"
 #include "runtime/train/run.h"
 #include "sharding/comm/mpi_communicator.h"
 #include "sharding/comm/socket_communicator.h"
@@ -196,6 +197,7 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
     options.mpi_staging_bytes =
         process.launched() ? socket_staging_bytes(world) : mpi_staging_bytes(world);
   }
+  const std::vector<std::filesystem::path> checkpoints = find_checkpoints(config, world);
   {  // Shapes and files, before anything is sized or planned by what config.json claims.
     RunConfig undecided = config;
     resolve_auto(undecided);
@@ -204,7 +206,8 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
   const Machine machine = this_host(config, process, world);
   const std::string decided = decide_auto(config, options, machine);
   resolve_auto(config);
-  const ResolvedRun run = resolve_run(config, world);
+  ResolvedRun run = resolve_run(config, world);
+  run.checkpoints = checkpoints;
   warn_about(run);
   if (process.rank == 0) check_output_folder(config);
   log_info("athanor: " + std::to_string(world) + " ranks of " + std::to_string(threads) +

@@ -28,6 +28,15 @@ struct LaunchArguments : TrainArguments {
 };
 int run_launch(const LaunchArguments& arguments);
 
+struct CheckpointArguments {
+  std::string folder;  // an output folder; for verify also one checkpoint
+  int64_t keep = 1;
+  bool dry_run = false;
+};
+int list_checkpoints_verb(const CheckpointArguments& arguments);
+int verify_checkpoints_verb(const CheckpointArguments& arguments);
+int prune_checkpoints_verb(const CheckpointArguments& arguments);
+
 struct PlanArguments : ConfigArguments {
   int world = 0;  // 0: as the config and the launcher say
   std::string machine = "here";

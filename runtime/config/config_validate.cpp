@@ -99,9 +99,6 @@ void refuse_unimplemented(const RunConfig& config) {
        name_of(config.optim, kOptimizers), "adamw or sgd"},
       {config.use_rslora, "use_rslora", "true", "false"},
       {!config.additional_target.empty(), "additional_target", "a list", "nothing"},
-      {!config.resume_from_checkpoint.empty(), "resume_from_checkpoint",
-       in_quotes(config.resume_from_checkpoint, 120), "nothing"},
-      {config.save_total_limit.has_value(), "save_total_limit", "a number", "nothing"},
       {config.max_restarts.has_value(), "max_restarts", "a number", "nothing"},
   };
   std::string message;
@@ -121,6 +118,9 @@ void resolve_auto(RunConfig& config) {
   }
   if (config.gradient_checkpointing == CheckpointingOption::kAuto) {
     config.gradient_checkpointing = CheckpointingOption::kNone;
+  }
+  if (config.save_in_background == BackgroundOption::kAuto) {
+    config.save_in_background = BackgroundOption::kOff;
   }
 }
 

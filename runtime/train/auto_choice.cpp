@@ -65,6 +65,22 @@ bool better(const Candidate& later, const Candidate& best) {
 
 }  // namespace
 
+namespace {
+
+// Saving beside the training is faster and changes nothing else: wherever there is room.
+std::string decide_background(RunConfig& config, const PlanOptions& largest_only,
+                              const Machine& machine) {
+  if (config.save_in_background != BackgroundOption::kAuto) return "";
+  RunConfig copying = config;
+  copying.save_in_background = BackgroundOption::kOn;
+  resolve_auto(copying);
+  const bool fits = config.save_steps > 0 && make_plan(copying, largest_only, machine).fits;
+  config.save_in_background = fits ? BackgroundOption::kOn : BackgroundOption::kOff;
+  return fits ? " save_in_background=true" : " save_in_background=false";
+}
+
+}  // namespace
+
 bool is_available(const RunConfig& config) {
   try {
     refuse_unimplemented(config);
@@ -77,9 +93,12 @@ bool is_available(const RunConfig& config) {
 std::string decide_auto(RunConfig& config, const PlanOptions& options, const Machine& machine) {
   const bool schedule = config.zero.schedule == ScheduleOption::kAuto;
   const bool recomputation = config.gradient_checkpointing == CheckpointingOption::kAuto;
-  if (!schedule && !recomputation) return "";
   PlanOptions largest_only = options;
   largest_only.all_ranks = false;
+  if (!schedule && !recomputation) {
+    const std::string background = decide_background(config, largest_only, machine);
+    return background.empty() ? "" : "auto:" + background;
+  }
   std::vector<Candidate> candidates;
   for (const RunConfig& combination : combinations(config)) {
     const PlanResult plan = make_plan(combination, largest_only, machine);
@@ -98,7 +117,10 @@ std::string decide_auto(RunConfig& config, const PlanOptions& options, const Mac
     line +=
         std::string(" gradient_checkpointing=") + recomputation_name(config.gradient_checkpointing);
   }
-  return line + (best->fits ? " (the fastest that fits of " : " (nothing fits, the smallest of ") +
+  const bool any_fits = best->fits;
+  const std::string background = decide_background(config, largest_only, machine);
+  return line + background +
+         (any_fits ? " (the fastest that fits of " : " (nothing fits, the smallest of ") +
          std::to_string(candidates.size()) + " dry runs)";
 }
 

@@ -8,9 +8,10 @@
 
 namespace athanor {
 
-// Plans every combination of the two keys that are `auto` and puts in the one with the lowest floor
-// time that fits the budget; where floors differ by less than 1 %, the least recomputation, then
-// batch_major. When nothing fits, the one with the lowest peak. Values that were given stay.
+// Plans every combination of schedule and recomputation that are `auto` and puts in the one with
+// the lowest floor time that fits the budget; where floors differ by less than 1 %, the least
+// recomputation, then batch_major. When nothing fits, the one with the lowest peak. Values that
+// were given stay. Then save_in_background: where the plan fits with the copy that it takes, too.
 // Returns a line that says what was decided and why, empty when nothing was `auto`.
 // All ranks decide alike as long as machine and budget are the same: nothing is measured here.
 std::string decide_auto(RunConfig& config, const PlanOptions& options, const Machine& machine);

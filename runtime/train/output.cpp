@@ -6,6 +6,7 @@
 #include <system_error>
 #include <vector>
 
+#include "runtime/checkpoint/output_lock.h"
 #include "runtime/io/atomic_file.h"
 #include "runtime/io/peft.h"
 #include "runtime/io/safetensors_writer.h"
@@ -106,18 +107,31 @@ void write_model_config(const ResolvedRun& run, const fs::path& output) {
 
 }  // namespace
 
+bool resumes_in_place(const RunConfig& config) {
+  if (config.resume_from_checkpoint.empty()) return false;
+  if (config.resume_from_checkpoint == "auto") return true;
+  const fs::path from = fs::weakly_canonical(config.resume_from_checkpoint);
+  const fs::path output = fs::weakly_canonical(config.output_dir);
+  return from == output || from.parent_path() == output;
+}
+
 void check_output_folder(const RunConfig& config) {
   const fs::path folder = config.output_dir;
   std::error_code failed;
   const fs::file_status status = fs::status(folder, failed);
-  if (status.type() == fs::file_type::not_found || config.overwrite_output_dir) return;
+  if (status.type() == fs::file_type::not_found) return;
+  check_not_in_use(folder);
+  if (config.overwrite_output_dir) return;
   if (fs::exists(status) && !fs::is_directory(status)) {
     throw Error(ErrorKind::kConfig, "output_dir: " + folder.string() + " is not a folder");
   }
+  if (resumes_in_place(config)) return;
   bool empty = !failed;
   for (fs::directory_iterator entry(folder, failed); !failed && entry != fs::directory_iterator();
        entry.increment(failed)) {
-    if (entry->path().filename() != kLogsFolder) empty = false;  // the launcher's logs come first
+    // The launcher's logs come first; the lock stays behind.
+    const fs::path name = entry->path().filename();
+    if (name != kLogsFolder && name != kLockFile) empty = false;
   }
   if (failed) {
     throw Error(ErrorKind::kIo,
@@ -125,8 +139,8 @@ void check_output_folder(const RunConfig& config) {
   }
   if (!empty) {
     throw Error(ErrorKind::kConfig, "output_dir: " + folder.string() +
-                                        " is not empty; set overwrite_output_dir: true or name "
-                                        "another folder");
+                                        " is not empty; set resume_from_checkpoint: auto or "
+                                        "overwrite_output_dir: true, or name another folder");
   }
 }
 

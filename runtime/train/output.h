@@ -12,9 +12,13 @@ namespace athanor {
 // The folder of `athanor launch` for what its ranks say.
 inline constexpr char kLogsFolder[] = "logs";
 
-// Throws kConfig when the folder has files and may not be overwritten. Logs do not count: a run
-// that failed before it began leaves nothing else.
+// Throws kConfig when another run is using the folder, or it has files and the run neither goes on
+// from a checkpoint nor may overwrite them. Logs do not count: a run that failed before it began
+// leaves nothing else.
 void check_output_folder(const RunConfig& config);
+
+// The run goes on in the folder of the run that it comes from.
+bool resumes_in_place(const RunConfig& config);
 
 // Collective: all ranks call it, the one with `writes` writes. LoRA: adapter_config.json and
 // adapter_model.safetensors (float32 masters); full: config.json and the model in working dtype.

@@ -41,6 +41,7 @@ std::vector<Row> candidate_rows(const PlanResult& plan) {
       {{"gradient_checkpointing=full", "zero.schedule=layer_major"}, ""},
       {{"zero.schedule=batch_major"}, ""},
   };
+  if (plan.run.trainer.checkpoint_copy) rows.push_back({{"save_in_background=false"}, ""});
   if (plan.run.world_size > 1) {
     for (int64_t stage = config.zero.stage + 1; stage <= 3; ++stage) {
       rows.push_back({{"zero.stage=" + std::to_string(stage)}, ""});

@@ -10,13 +10,16 @@
 #include <utility>
 
 #include "core/log.h"
-#include "runtime/data/tokenizer.h"
+#include "runtime/checkpoint/checkpoint_folder.h"
+#include "runtime/checkpoint/output_lock.h"
 #include "runtime/io/atomic_file.h"
 #include "runtime/io/trainer_log.h"
 #include "runtime/optim/lr_schedule.h"
 #include "runtime/report/run_report.h"
+#include "runtime/train/checkpointing.h"
 #include "runtime/train/numbers_guard.h"
 #include "runtime/train/output.h"
+#include "runtime/train/resume.h"
 #include "runtime/train/run_profile.h"
 
 namespace athanor {
@@ -76,26 +79,26 @@ class Run {
                   profile != nullptr ? profile->communication : stream(device.communication),
                   communicator, profile != nullptr ? &profile->storage : &stream(device.storage)}),
         guard_(data.train),
-        profile_(profile) {}
+        profile_(profile),
+        checkpoints_(run, data, trainer_, communicator, device.communication) {}
 
   RunOutcome go(const std::atomic<int>& stop) {
     load();
     RunOutcome outcome;
-    for (int64_t step = 0; step < steps_.total && !outcome.stopped; ++step) {
+    outcome.steps = first_step_;
+    for (int64_t step = first_step_; step < steps_.total && !outcome.stopped; ++step) {
       outcome.last_loss = one_step(step);
-      if (profile_ != nullptr && step == 0 && steps_.total > 1) profile_->clear();
+      if (profile_ != nullptr && step == first_step_ && steps_.total > 1) profile_->clear();
       outcome.steps = step + 1;
-      const bool last = step + 1 == steps_.total;
-      if (!last) evaluate_if_due(step);
-      // The vote also keeps ranks together at a step's end.
-      outcome.stopped = communicator_.max_host(stop.load(), device_.communication) != 0 && !last;
-      if (!last && !outcome.stopped && config_.save_steps > 0 &&
-          (step + 1) % config_.save_steps == 0) {
-        save(step);
-      }
+      if (step + 1 == steps_.total) break;
+      evaluate_if_due(step);
+      outcome.stopped =
+          checkpoints_.step_end(step + 1, stop.load() != 0, [&] { return state(step); });
     }
-    if (!outcome.stopped) evaluate(outcome.steps - 1);
-    save(outcome.steps - 1);
+    const int64_t last = outcome.steps - 1;
+    if (!outcome.stopped && first_step_ < steps_.total) evaluate(last);
+    if (!outcome.stopped) checkpoints_.finish(outcome.steps, [&] { return state(last); });
+    save(last);
     outcome.seconds = seconds_since(start_);
     return outcome;
   }
@@ -107,24 +110,73 @@ class Run {
   }
 
   void load() {
+    if (leads()) take_folder();
     RunWeights weights(run_);
-    trainer_.load(&weights.source());
-    start_ = Clock::now();
+    const auto checkpoint = choose_checkpoint(run_, data_, communicator_, device_.communication);
+    if (checkpoint) {
+      CheckpointParamSource source(*checkpoint, weights.source());
+      trainer_.load(&source);
+      trainer_.load_moments(*checkpoint, checkpoint->manifest().progress.updates);
+      restore(*checkpoint);
+    } else {
+      trainer_.load(&weights.source());
+      start_ = Clock::now();
+    }
     if (!leads()) return;
     log_tiers();
+    const std::filesystem::path output = config_.output_dir;
+    const bool in_place = resumes_in_place(config_);
+    if (!in_place) remove_all_checkpoints(output);  // of a run that is overwritten
+    if (in_place && checkpoint) {
+      TrainerLog::cut(output / "trainer_log.jsonl", first_step_);
+      for (const auto& aside : set_newer_aside(output, first_step_)) {
+        log_warning("newer than the checkpoint that the run goes on from, now " + aside.string());
+      }
+    }
+    report_.emplace(report_options(in_place && checkpoint ? TrainerLog::Mode::kAppend
+                                                          : TrainerLog::Mode::kTruncate));
+    report_->recall(history_);
+    write_file_atomic(output / "training_args.yaml", to_yaml(config_));
+  }
+
+  void take_folder() {
     std::error_code failed;
     std::filesystem::create_directories(config_.output_dir, failed);
     if (failed) {
       throw Error(ErrorKind::kIo,
                   "output_dir: cannot create " + config_.output_dir + ": " + failed.message());
     }
-    report_.emplace(report_options());
-    write_file_atomic(std::filesystem::path(config_.output_dir) / "training_args.yaml",
-                      to_yaml(config_));
+    lock_.emplace(config_.output_dir);
+    remove_leftovers(config_.output_dir);
   }
 
-  ReportOptions report_options() const {
+  void restore(const CheckpointReader& checkpoint) {
+    const RunProgress& progress = checkpoint.manifest().progress;
+    first_step_ = progress.step;
+    checkpoints_.resumed_from(first_step_, checkpoint.folder());
+    start_ = Clock::now() - std::chrono::duration_cast<Clock::duration>(
+                                std::chrono::duration<double>(progress.elapsed_seconds));
+    total_tokens_ = progress.total_tokens;
+    interval_steps_ = progress.interval_steps;
+    interval_skips_ = progress.interval_skips;
+    interval_tokens_ = progress.interval_tokens;
+    interval_loss_ = progress.interval_loss;
+    interval_seconds_ = progress.interval_seconds;
+    if (leads()) history_ = read_trainer_history(checkpoint.folder() / "trainer_state.json");
+  }
+
+  RunState state(int64_t step) const {
+    RunState state;
+    state.progress = {step + 1,        total_tokens_,     seconds_since(start_),
+                      interval_steps_, interval_skips_,   interval_tokens_,
+                      interval_loss_,  interval_seconds_, trainer_.updates()};
+    if (leads()) state.trainer_state = trainer_state_json(trainer_state(step));
+    return state;
+  }
+
+  ReportOptions report_options(TrainerLog::Mode mode) const {
     ReportOptions options;
+    options.mode = mode;
     options.folder = config_.output_dir;
     options.planned_bytes = observers_.planned_bytes;
     options.card.title =
@@ -256,6 +308,12 @@ class Run {
   void save(int64_t step) {
     save_weights(trainer_, run_, leads());
     if (!leads()) return;
+    write_trainer_state(std::filesystem::path(config_.output_dir) / "trainer_state.json",
+                        trainer_state(step));
+    report_->saved(step + 1, total_tokens_);
+  }
+
+  TrainerState trainer_state(int64_t step) const {
     TrainerState state;
     state.global_step = step + 1;
     state.max_steps = steps_.total;
@@ -267,8 +325,7 @@ class Run {
     state.train_batch_size = config_.per_device_train_batch_size;
     state.num_input_tokens_seen = total_tokens_;
     state.log_history = history_;
-    write_trainer_state(std::filesystem::path(config_.output_dir) / "trainer_state.json", state);
-    report_->saved(step + 1, total_tokens_);
+    return state;
   }
 
   const ResolvedRun& run_;
@@ -284,6 +341,9 @@ class Run {
   NumbersGuard guard_;
   RunProfile* profile_;
   std::optional<RunReport> report_;  // rank 0 only
+  Checkpointing checkpoints_;
+  std::optional<OutputLock> lock_;  // rank 0 only
+  int64_t first_step_ = 0;
   std::vector<TrainerStateEntry> history_;
   Clock::time_point start_ = Clock::now();
   int64_t total_tokens_ = 0;
@@ -295,73 +355,6 @@ class Run {
 };
 
 }  // namespace
-
-RunData load_run_data(const ResolvedRun& run) {
-  const RunConfig& config = run.config;
-  DataOptions options;
-  options.stage = config.stage == StageOption::kPt ? Stage::kPt : Stage::kSft;
-  options.datasets = config.dataset;
-  options.dataset_dir = config.dataset_dir;
-  if (!config.template_name.empty()) options.template_name = config.template_name;
-  options.cutoff_len = config.cutoff_len;
-  options.packing = config.packing;
-  options.train_on_prompt = config.train_on_prompt;
-  options.mask_history = config.mask_history;
-  options.max_samples = config.max_samples.value_or(0);
-  options.val_size = config.val_size;
-  options.seed = static_cast<uint64_t>(config.seed);
-  std::optional<Tokenizer> tokenizer;
-  if (std::filesystem::exists(std::filesystem::path(config.model_name_or_path) /
-                              "tokenizer.json")) {
-    tokenizer = Tokenizer::load(config.model_name_or_path);
-  }
-  LoadedData loaded =
-      load_data(options, tokenizer ? &*tokenizer : nullptr, run.spec.config.vocab_size);
-  if (loaded.train.empty()) {
-    throw Error(ErrorKind::kBadInput,
-                "dataset: no sample with a token to learn (" +
-                    std::to_string(loaded.report.records) + " records read, " +
-                    std::to_string(loaded.report.skipped_without_target) + " without target)");
-  }
-  BatchOptions batch;
-  batch.rows_per_micro_batch = config.per_device_train_batch_size;
-  batch.cutoff_len = config.cutoff_len;
-  batch.packing = config.packing;
-  batch.seed = static_cast<uint64_t>(config.seed);
-  RunData data{BatchSource(std::move(loaded.train), batch), std::nullopt, std::move(loaded.report)};
-  if (!loaded.eval.empty()) {
-    batch.shuffle = false;
-    data.eval.emplace(std::move(loaded.eval), batch);
-  }
-  return data;
-}
-
-RunSteps count_steps(const RunConfig& config, const BatchPlan& batch, const BatchSource& data) {
-  RunSteps steps;
-  steps.per_epoch =
-      (data.micro_batches_per_epoch() + batch.micro_batches - 1) / batch.micro_batches;
-  steps.total = config.max_steps.value_or(std::max<int64_t>(
-      1, static_cast<int64_t>(
-             std::ceil(config.num_train_epochs * static_cast<double>(steps.per_epoch)))));
-  return steps;
-}
-
-StepBatch make_step_batch(const BatchSource& data, const LanePlan& plan, int rank, int64_t epoch,
-                          int64_t first_micro_batch) {
-  StepBatch batch;
-  batch.micro_batches = plan.micro_batches;
-  for (int64_t i = 0; i < plan.micro_batches; ++i) {
-    batch.target_tokens += data.target_tokens(epoch, first_micro_batch + i);
-  }
-  batch.slots.resize(static_cast<size_t>(plan.slots()));
-  for (int64_t slot = 0; slot < plan.slots(); ++slot) {
-    const int64_t index = plan.micro_batch(rank, slot);
-    if (index == kAbsent) continue;
-    batch.slots[static_cast<size_t>(slot)] =
-        prepare_micro_batch(data.micro_batch(epoch, first_micro_batch + index));
-  }
-  return batch;
-}
 
 RunOutcome run_training(const ResolvedRun& run, const RunData& data, Communicator& communicator,
                         CpuDevice& device, Allocator& memory, const std::atomic<int>& stop,

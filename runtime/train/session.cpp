@@ -76,6 +76,10 @@ TrainerOptions trainer_options(const RunConfig& config, const BatchPlan& batch) 
   options.optimizer.weight_decay = config.weight_decay;
   options.max_grad_norm = config.max_grad_norm;
   options.seed = static_cast<uint64_t>(config.seed);
+  // State on disk is read through while training waits: a copy of it would be in memory.
+  options.checkpoint_copy = config.save_steps > 0 &&
+                            config.save_in_background == BackgroundOption::kOn &&
+                            !options.disk.optimizer;
   return options;
 }
 

@@ -29,6 +29,7 @@ struct ResolvedRun {
   BatchPlan batch;
   ModelSpec spec;
   TrainerOptions trainer;
+  std::vector<std::filesystem::path> checkpoints;  // to go on from, newest first (resume.h)
 };
 
 // Reads config.json and an adapter's configuration, not weights. `config` has gone through

@@ -110,6 +110,8 @@ Trainer::Trainer(const ModelSpec& spec, const TrainerOptions& options, const Sto
   activation.boundaries_on_disk = options.disk.boundaries;
   activations_ =
       std::make_unique<Activations>(activation, *model_, context.device, &disk_, context.compute);
+  shard_ =
+      std::make_unique<StateShard>(spec.units, table_, states_, context_, options.checkpoint_copy);
 }
 
 Trainer::~Trainer() {

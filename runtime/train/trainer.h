@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "runtime/checkpoint/state_shard.h"
 #include "runtime/model/model_spec.h"
 #include "runtime/model/transformer.h"
 #include "runtime/optim/optimizer.h"
@@ -40,6 +41,7 @@ struct TrainerOptions {
   OptimizerOptions optimizer;
   double max_grad_norm = 1.0;
   uint64_t seed = 42;
+  bool checkpoint_copy = false;  // memory from which checkpoints are written beside the training
 };
 
 struct StepResult {
@@ -67,6 +69,11 @@ class Trainer {
 
   // Reads the ranges that this rank keeps; in a plan `source` may be null.
   void load(ParamSource* source);
+  // Of a checkpoint made after so many updates, when its masters were loaded.
+  void load_moments(MomentSource& source, int64_t updates) {
+    states_.load_moments(source);
+    updates_ = updates;
+  }
 
   // One optimizer step, numbered from 0. With a non-finite loss or norm no weight and no optimizer
   // state changes, and the optimizer does not count the step.
@@ -89,6 +96,8 @@ class Trainer {
   const GradStore& grads() const { return grads_; }
   const DiskTier& disk() const { return disk_; }
   Transformer& model() { return *model_; }
+  // This rank's share of a checkpoint.
+  StateShard& state_shard() { return *shard_; }
 
  private:
   struct Stats {  // in device memory
@@ -125,6 +134,7 @@ class Trainer {
   Arena scratch_;
   std::unique_ptr<Transformer> model_;
   std::unique_ptr<Activations> activations_;
+  std::unique_ptr<StateShard> shard_;
   StepScalars host_scalars_;
   int64_t updates_ = 0;
   std::map<int64_t, std::vector<Visit>> train_schedules_;     // by M

@@ -40,6 +40,9 @@ class SignalTest : public CliTest {
     const Json state = Json::parse(slurp(out() / "trainer_state.json"));
     EXPECT_EQ(state.at("global_step"), log_lines(out()).size());
     EXPECT_LT(state.at("global_step"), 1000000);
+    const std::string step = state.at("global_step").dump();
+    EXPECT_EQ(athanor({"ckpt", "verify", out() / ("checkpoint-" + step)}).exit_code, 0);
+    EXPECT_TRUE(athanor({"ckpt", "ls", out()}).out.starts_with("checkpoint-" + step + "  "));
   }
 };
 
@@ -48,6 +51,9 @@ class EachSignalTest : public SignalTest,
 
 TEST_P(EachSignalTest, FinishesTheStepAndSaves) {
   const auto [signal, ranks] = GetParam();
+  struct sigaction inherited = {};
+  ::sigaction(signal, nullptr, &inherited);
+  if (inherited.sa_handler == SIG_IGN) GTEST_SKIP() << "ignored by whoever started the tests";
   ChildProcess process(train_command({"max_steps=1000000", "ranks=" + std::to_string(ranks)}));
   ASSERT_TRUE(wait_for_steps(process)) << process.wait(std::chrono::seconds(0)).err;
   EXPECT_TRUE(process.send(signal));
@@ -55,12 +61,51 @@ TEST_P(EachSignalTest, FinishesTheStepAndSaves) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Signals, EachSignalTest,
-                         ::testing::Combine(::testing::Values(SIGTERM, SIGINT, SIGUSR1),
+                         ::testing::Combine(::testing::Values(SIGTERM, SIGINT, SIGUSR1, SIGHUP),
                                             ::testing::Values(1, 2)),
                          [](const auto& info) {
                            return std::string(sigabbrev_np(std::get<0>(info.param))) + "_ranks" +
                                   std::to_string(std::get<1>(info.param));
                          });
+
+TEST_F(SignalTest, HangUpIsIgnoredUnderNohup) {
+  std::vector<std::string> command = {"sh", "-c", "trap '' HUP; exec \"$@\"", "sh"};
+  const std::vector<std::string> train = train_command({"max_steps=1000000"});
+  command.insert(command.end(), train.begin(), train.end());
+  ChildProcess process(command);
+  ASSERT_TRUE(wait_for_steps(process)) << process.wait(std::chrono::seconds(0)).err;
+  EXPECT_TRUE(process.send(SIGHUP));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_TRUE(process.running());
+  EXPECT_TRUE(process.send(SIGTERM));
+  expect_stopped_and_saved(process.wait(kPatience));
+}
+
+// Files ask as signals do, and are gone when they are obeyed.
+TEST_F(SignalTest, FilesAskToSaveAndToStop) {
+  ChildProcess process(train_command({"max_steps=1000000", "ranks=2", "save_steps=0"}));
+  ASSERT_TRUE(wait_for_steps(process)) << process.wait(std::chrono::seconds(0)).err;
+  spill(out() / "SAVE", "");
+  EXPECT_TRUE(wait_until(process, [&] {
+    return !std::filesystem::exists(out() / "SAVE") && !athanor({"ckpt", "ls", out()}).out.empty();
+  }));
+  spill(out() / "STOP", "");
+  expect_stopped_and_saved(process.wait(kPatience));
+  EXPECT_FALSE(std::filesystem::exists(out() / "STOP"));
+  const ProcessResult pruned = athanor({"ckpt", "prune", out()});
+  EXPECT_EQ(pruned.out.substr(0, 8), "removed ") << pruned.out << pruned.err;
+}
+
+TEST_F(SignalTest, ASecondRunInTheSameFolderIsRefused) {
+  ChildProcess first(train_command({"max_steps=1000000"}));
+  ASSERT_TRUE(wait_for_steps(first)) << first.wait(std::chrono::seconds(0)).err;
+  for (const char* way : {"resume_from_checkpoint=auto", "overwrite_output_dir=true"}) {
+    expect_error(train({way}), 78, {"in use by another run", "process"});
+  }
+  EXPECT_EQ(athanor({"ckpt", "prune", out()}).exit_code, 78);
+  first.send(SIGTERM);
+  expect_stopped_and_saved(first.wait(kPatience));
+}
 
 TEST_F(SignalTest, OneRankOfMpirunStopsAll) {
   if (const std::string reason = mpirun_missing(); !reason.empty()) GTEST_SKIP() << reason;

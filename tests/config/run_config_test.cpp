@@ -303,7 +303,7 @@ TEST_F(RunConfigFile, WritesWhatItReads) {
 TEST_F(RunConfigFile, RefusesWhatThisBuildCannotDo) {
   EXPECT_NO_THROW(refuse_unimplemented(RunConfig()));
   const RunConfig config = load(
-      "device: cuda\nuse_rslora: true\noptim: lion\nresume_from_checkpoint: auto\n"
+      "device: cuda\nuse_rslora: true\noptim: lion\nmax_restarts: 3\n"
       "zero: {offload_param: cpu}\nnumerics: {reduce: micro_step}\n"
       "gradient_checkpointing: selective\n");
   try {

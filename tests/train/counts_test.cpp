@@ -27,6 +27,7 @@ RunConfig small_config(const Golden& golden, const std::string& kind, int stage,
   RunConfig config = golden.config(kind);
   config.cutoff_len = 16;
   config.global_batch_size = 10;
+  config.save_in_background = BackgroundOption::kOn;  // the copy of the state is planned, too
   config.zero.stage = stage;
   config.zero.schedule = layer_major ? ScheduleOption::kLayerMajor : ScheduleOption::kBatchMajor;
   return config;

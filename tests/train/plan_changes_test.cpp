@@ -160,7 +160,8 @@ TEST_F(PlanChoices, AutoTakesLayerMajorWhereGathersAreTheFloor) {
 
 TEST_F(PlanChoices, AutoLeavesWhatWasGiven) {
   machine_.memory_bytes = 1;
-  RunConfig config = read({"gradient_checkpointing=none", "zero.schedule=batch_major"});
+  RunConfig config =
+      read({"gradient_checkpointing=none", "zero.schedule=batch_major", "save_in_background=true"});
   const RunConfig before = config;
   EXPECT_EQ(decide_auto(config, options_, machine_), "");
   EXPECT_EQ(config, before);

@@ -1,0 +1,80 @@
+// The data of a run and its cut into steps.
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <string>
+#include <utility>
+
+#include "runtime/data/tokenizer.h"
+#include "runtime/train/run.h"
+
+namespace athanor {
+
+RunData load_run_data(const ResolvedRun& run) {
+  const RunConfig& config = run.config;
+  DataOptions options;
+  options.stage = config.stage == StageOption::kPt ? Stage::kPt : Stage::kSft;
+  options.datasets = config.dataset;
+  options.dataset_dir = config.dataset_dir;
+  if (!config.template_name.empty()) options.template_name = config.template_name;
+  options.cutoff_len = config.cutoff_len;
+  options.packing = config.packing;
+  options.train_on_prompt = config.train_on_prompt;
+  options.mask_history = config.mask_history;
+  options.max_samples = config.max_samples.value_or(0);
+  options.val_size = config.val_size;
+  options.seed = static_cast<uint64_t>(config.seed);
+  std::optional<Tokenizer> tokenizer;
+  if (std::filesystem::exists(std::filesystem::path(config.model_name_or_path) /
+                              "tokenizer.json")) {
+    tokenizer = Tokenizer::load(config.model_name_or_path);
+  }
+  LoadedData loaded =
+      load_data(options, tokenizer ? &*tokenizer : nullptr, run.spec.config.vocab_size);
+  if (loaded.train.empty()) {
+    throw Error(ErrorKind::kBadInput,
+                "dataset: no sample with a token to learn (" +
+                    std::to_string(loaded.report.records) + " records read, " +
+                    std::to_string(loaded.report.skipped_without_target) + " without target)");
+  }
+  BatchOptions batch;
+  batch.rows_per_micro_batch = config.per_device_train_batch_size;
+  batch.cutoff_len = config.cutoff_len;
+  batch.packing = config.packing;
+  batch.seed = static_cast<uint64_t>(config.seed);
+  RunData data{BatchSource(std::move(loaded.train), batch), std::nullopt, std::move(loaded.report)};
+  if (!loaded.eval.empty()) {
+    batch.shuffle = false;
+    data.eval.emplace(std::move(loaded.eval), batch);
+  }
+  return data;
+}
+
+RunSteps count_steps(const RunConfig& config, const BatchPlan& batch, const BatchSource& data) {
+  RunSteps steps;
+  steps.per_epoch =
+      (data.micro_batches_per_epoch() + batch.micro_batches - 1) / batch.micro_batches;
+  steps.total = config.max_steps.value_or(std::max<int64_t>(
+      1, static_cast<int64_t>(
+             std::ceil(config.num_train_epochs * static_cast<double>(steps.per_epoch)))));
+  return steps;
+}
+
+StepBatch make_step_batch(const BatchSource& data, const LanePlan& plan, int rank, int64_t epoch,
+                          int64_t first_micro_batch) {
+  StepBatch batch;
+  batch.micro_batches = plan.micro_batches;
+  for (int64_t i = 0; i < plan.micro_batches; ++i) {
+    batch.target_tokens += data.target_tokens(epoch, first_micro_batch + i);
+  }
+  batch.slots.resize(static_cast<size_t>(plan.slots()));
+  for (int64_t slot = 0; slot < plan.slots(); ++slot) {
+    const int64_t index = plan.micro_batch(rank, slot);
+    if (index == kAbsent) continue;
+    batch.slots[static_cast<size_t>(slot)] =
+        prepare_micro_batch(data.micro_batch(epoch, first_micro_batch + index));
+  }
+  return batch;
+}
+
+}  // namespace athanor
