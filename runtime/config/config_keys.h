@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/config/run_config.h"
@@ -105,6 +106,8 @@ void describe_model_and_data(Visitor& v, Config& c) {
   v.real("lora_dropout", c.lora_dropout, kBelowOne);
   v.list_or_pattern("lora_target", c.lora_target);
   v.boolean("use_rslora", c.use_rslora);
+  v.integers("rank_pattern", c.rank_pattern, kSmall);
+  v.reals("alpha_pattern", c.alpha_pattern, kAboveZero);
   v.list("additional_target", c.additional_target);
   v.list("dataset", c.dataset);
   v.text("dataset_dir", c.dataset_dir);
@@ -184,6 +187,12 @@ struct KeyNames {
   void boolean(const char* key, bool) { add(key); }
   void list(const char* key, const std::vector<std::string>&) { add(key); }
   void list_or_pattern(const char* key, const std::vector<std::string>&) { add(key); }
+  void integers(const char* key, const std::vector<std::pair<std::string, int64_t>>&, IntRange) {
+    add(key);
+  }
+  void reals(const char* key, const std::vector<std::pair<std::string, double>>&, RealRange) {
+    add(key);
+  }
   void bytes(const char* key, const std::optional<int64_t>&) { add(key); }
   void integer(const char* key, const std::optional<int64_t>&, IntRange) { add(key); }
   void integer_or(const char* key, const std::optional<int64_t>&, IntRange, const char*) {

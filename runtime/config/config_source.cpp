@@ -62,6 +62,18 @@ ConfigValue to_value(const YAML::Node& node) {
       }
       value.items.push_back(item.Scalar());
     }
+  } else if (node.IsMap()) {
+    value.kind = ConfigValue::Kind::kMap;
+    std::set<std::string> names;
+    for (const auto& item : node) {
+      if (!item.first.IsScalar() || !item.second.IsScalar() ||
+          !names.insert(item.first.Scalar()).second) {
+        value.kind = ConfigValue::Kind::kOther;
+        value.shown = "a block that holds more than names and values, or a name twice";
+        break;
+      }
+      value.entries.emplace_back(item.first.Scalar(), item.second.Scalar());
+    }
   }
   return value;
 }

@@ -6,6 +6,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/config/config_problems.h"
@@ -14,11 +15,12 @@ namespace athanor::config_detail {
 
 // What stands at a key. Blocks are flattened, so their keys never appear here.
 struct ConfigValue {
-  enum class Kind { kScalar, kList, kOther };
+  enum class Kind { kScalar, kList, kMap, kOther };
 
   Kind kind = Kind::kOther;
   std::string scalar;              // kScalar
   std::vector<std::string> items;  // kList, of scalars only
+  std::vector<std::pair<std::string, std::string>> entries;  // kMap, of scalars only
   std::string shown;               // for messages, one line
 };
 

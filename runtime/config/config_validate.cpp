@@ -97,7 +97,6 @@ void refuse_unimplemented(const RunConfig& config) {
       {config.device == DeviceOption::kCuda, "device", "cuda", "cpu or auto"},
       {config.optim != OptimizerOption::kAdamW && config.optim != OptimizerOption::kSgd, "optim",
        name_of(config.optim, kOptimizers), "adamw or sgd"},
-      {config.use_rslora, "use_rslora", "true", "false"},
       {!config.additional_target.empty(), "additional_target", "a list", "nothing"},
       {config.max_restarts.has_value(), "max_restarts", "a number", "nothing"},
   };

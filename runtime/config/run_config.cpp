@@ -31,6 +31,8 @@ std::string shown_range(RealRange range) {
   return text;
 }
 
+bool contains(IntRange range, int64_t value) { return value >= range.min && value <= range.max; }
+
 bool contains(RealRange range, double value) {
   const bool above = range.min_included ? value >= range.min : value > range.min;
   return above && (range.max_included ? value <= range.max : value < range.max);
@@ -61,7 +63,7 @@ class Reader {
     const ConfigValue* value = scalar(key, shown_range(range));
     if (value == nullptr) return;
     const std::optional<int64_t> parsed = parse_int(value->scalar);
-    if (parsed && *parsed >= range.min && *parsed <= range.max) {
+    if (parsed && contains(range, *parsed)) {
       out = *parsed;
     } else {
       wrong(key, *value, shown_range(range));
@@ -91,6 +93,15 @@ class Reader {
     }
   }
 
+  void integers(const char* key, std::vector<std::pair<std::string, int64_t>>& out,
+                IntRange range) {
+    block(key, out, range, parse_int);
+  }
+
+  void reals(const char* key, std::vector<std::pair<std::string, double>>& out, RealRange range) {
+    block(key, out, range, parse_real);
+  }
+
   void bytes(const char* key, std::optional<int64_t>& out) {
     constexpr char kNeeded[] = "bytes or a size like 16GiB";
     const ConfigValue* value = scalar(key, kNeeded);
@@ -106,7 +117,7 @@ class Reader {
   void list(const char* key, std::vector<std::string>& out) {
     const ConfigValue* value = find(key);
     if (value == nullptr) return;
-    if (value->kind == Kind::kOther) {
+    if (value->kind == Kind::kOther || value->kind == Kind::kMap) {
       wrong(key, *value, "a comma list or a YAML list");
     } else {
       out = value->kind == Kind::kList ? value->items : split_commas(value->scalar);
@@ -138,6 +149,27 @@ class Reader {
   }
 
  private:
+  // Names with a number each.
+  template <class T, class Range>
+  void block(const char* key, std::vector<std::pair<std::string, T>>& out, Range range,
+             std::optional<T> (*parse)(std::string_view)) {
+    const std::string needed = "a block {NAME: " + shown_range(range) + "}";
+    const ConfigValue* value = find(key);
+    if (value == nullptr) return;
+    if (value->kind != Kind::kMap) {
+      wrong(key, *value, needed);
+      return;
+    }
+    for (const auto& [name, text] : value->entries) {
+      const std::optional<T> parsed = parse(text);
+      if (!parsed || !contains(range, *parsed)) {
+        problems_.add(key, in_quotes(name, 120) + ": " + in_quotes(text, 120), needed);
+        continue;
+      }
+      out.emplace_back(name, *parsed);
+    }
+  }
+
   const ConfigValue* find(const char* key) const {
     const auto found = values_.find(key);
     return found == values_.end() ? nullptr : &found->second;
@@ -175,6 +207,13 @@ class Writer {
   void real(const char* key, const std::optional<double>& value, RealRange) {
     if (value) put(key, format_real(*value));
   }
+  void integers(const char* key, const std::vector<std::pair<std::string, int64_t>>& value,
+                IntRange) {
+    block(key, value, [](int64_t number) { return std::to_string(number); });
+  }
+  void reals(const char* key, const std::vector<std::pair<std::string, double>>& value, RealRange) {
+    block(key, value, format_real);
+  }
   void bytes(const char* key, const std::optional<int64_t>& value) {
     if (value) put(key, std::to_string(*value));
   }
@@ -195,6 +234,16 @@ class Writer {
   std::string finish() { return std::move(out_); }
 
  private:
+  template <class T, class Format>
+  void block(const char* key, const std::vector<std::pair<std::string, T>>& value, Format format) {
+    if (value.empty()) return;
+    std::string text;
+    for (const auto& [name, number] : value) {
+      text += (text.empty() ? "{" : ", ") + in_quotes(name) + ": " + format(number);
+    }
+    put(key, text + "}");
+  }
+
   void put(std::string_view key, const std::string& value) {
     const size_t dot = key.find('.');
     const std::string block(dot == std::string_view::npos ? "" : key.substr(0, dot));

@@ -23,7 +23,6 @@ constexpr std::string_view kSuffixB = ".lora_B.weight";
 // false, empty or, for bias, "none" is known to be without effect.
 constexpr const char* kUnsupported[] = {"use_dora",          "bias",
                                         "lora_bias",         "modules_to_save",
-                                        "rank_pattern",      "alpha_pattern",
                                         "layer_replication", "fan_in_fan_out",
                                         "exclude_modules",   "layers_to_transform",
                                         "layers_pattern",    "trainable_token_indices",
@@ -118,12 +117,39 @@ void read_target_modules(const Reader& reader, PeftConfig& config) {
   }
 }
 
-}  // namespace
-
-double PeftConfig::scaling() const {
-  const auto rank = static_cast<double>(r);
-  return lora_alpha / (use_rslora ? std::sqrt(rank) : rank);
+// Values by pattern; `check` returns what is needed where a value is wrong.
+template <class Value, class Check>
+void read_pattern(const nlohmann::ordered_json& document, const Reader& reader, const char* key,
+                  std::vector<std::pair<std::string, Value>>& out, Check check) {
+  const auto found = document.find(key);
+  if (found == document.end() || found->is_null()) return;
+  if (!found->is_object()) reader.refuse(key, "an object of patterns");
+  for (const auto& [pattern, value] : found->items()) {
+    const double number = value.is_number() ? value.template get<double>() : 0.0;
+    if (const char* needed = check(number)) reader.refuse(key, needed);
+    out.emplace_back(pattern, static_cast<Value>(number));
+  }
 }
+
+const char* wrong_rank(double r) {
+  return r >= 1.0 && r <= 1e6 && r == std::floor(r) ? nullptr : "integers from 1";
+}
+
+const char* wrong_alpha(double alpha) {
+  return std::isfinite(alpha) && alpha != 0 ? nullptr : "finite numbers that are not 0";
+}
+
+// PEFT declares integers; a fraction still loads.
+template <class Json>
+void put_number(Json& to, double value) {
+  if (value == std::floor(value) && std::abs(value) < 1e15) {
+    to = static_cast<int64_t>(value);
+  } else {
+    to = value;
+  }
+}
+
+}  // namespace
 
 PeftConfig read_peft_config(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / kPeftConfigFile;
@@ -133,7 +159,8 @@ PeftConfig read_peft_config(const std::filesystem::path& folder) {
                                         (failed ? failed.message() : "no such file") +
                                         ", needed the folder of a PEFT adapter");
   }
-  const json document = parse_strict_json(read_file(path, kMaxConfigBytes), path.string());
+  const std::string text = read_file(path, kMaxConfigBytes);
+  const json document = parse_strict_json(text, path.string());
   if (!document.is_object()) {
     throw Error(ErrorKind::kBadInput,
                 path.string() + ": found " + shown(document) + ", needed an object");
@@ -152,23 +179,21 @@ PeftConfig read_peft_config(const std::filesystem::path& folder) {
     reader.refuse("lora_dropout", "0 <= p < 1");
   }
   config.use_rslora = reader.boolean("use_rslora");
+  const auto ordered = nlohmann::ordered_json::parse(text);
+  read_pattern(ordered, reader, "rank_pattern", config.rank_pattern, wrong_rank);
+  read_pattern(ordered, reader, "alpha_pattern", config.alpha_pattern, wrong_alpha);
   read_target_modules(reader, config);
   return config;
 }
 
 void write_peft_config(const std::filesystem::path& folder, const PeftConfig& config) {
-  json document;
+  nlohmann::ordered_json document;  // the order of patterns counts
   document["peft_type"] = "LORA";
   document["task_type"] = "CAUSAL_LM";
   document["base_model_name_or_path"] = config.base_model_name_or_path;
   document["inference_mode"] = true;
   document["r"] = config.r;
-  // PEFT declares an integer; a fraction still loads.
-  if (config.lora_alpha == std::floor(config.lora_alpha) && std::abs(config.lora_alpha) < 1e15) {
-    document["lora_alpha"] = static_cast<int64_t>(config.lora_alpha);
-  } else {
-    document["lora_alpha"] = config.lora_alpha;
-  }
+  put_number(document["lora_alpha"], config.lora_alpha);
   document["lora_dropout"] = config.lora_dropout;
   if (config.target_modules_is_pattern) {
     ATHANOR_CHECK(config.target_modules.size() == 1, "one pattern");
@@ -181,6 +206,12 @@ void write_peft_config(const std::filesystem::path& folder, const PeftConfig& co
   document["init_lora_weights"] = true;
   document["modules_to_save"] = nullptr;
   document["use_rslora"] = config.use_rslora;
+  document["rank_pattern"] = nlohmann::ordered_json::object();
+  for (const auto& [pattern, rank] : config.rank_pattern) document["rank_pattern"][pattern] = rank;
+  document["alpha_pattern"] = nlohmann::ordered_json::object();
+  for (const auto& [pattern, alpha] : config.alpha_pattern) {
+    put_number(document["alpha_pattern"][pattern], alpha);
+  }
   write_file_atomic(folder / kPeftConfigFile, document.dump(2) + "\n");
 }
 

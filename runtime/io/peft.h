@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace athanor {
@@ -23,9 +24,9 @@ struct PeftConfig {
   std::vector<std::string> target_modules;
   bool target_modules_is_pattern = false;
   bool use_rslora = false;
-
-  // What B·A is multiplied with: alpha / r, or alpha / sqrt(r) with use_rslora.
-  double scaling() const;
+  // In the file's order: of several patterns that match a module's path the first counts.
+  std::vector<std::pair<std::string, int64_t>> rank_pattern;
+  std::vector<std::pair<std::string, double>> alpha_pattern;
 };
 
 inline constexpr char kPeftConfigFile[] = "adapter_config.json";

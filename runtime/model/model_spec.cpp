@@ -1,13 +1,9 @@
 #include "runtime/model/model_spec.h"
 
 #include <algorithm>
-#include <set>
 #include <string>
 
-#include "core/error.h"
-#include "runtime/data/regex.h"
 #include "runtime/io/peft.h"
-#include "runtime/io/strict_json.h"
 
 namespace athanor {
 namespace {
@@ -48,68 +44,15 @@ std::array<ModuleShape, kNumModules> module_shapes(const TransformerConfig& conf
            {}}};
 }
 
-// Which modules get an adapter, as PEFT matches target_modules: a name matches the last components
-// of a module's path, a regular expression the whole path.
-class TargetMatcher {
- public:
-  explicit TargetMatcher(const LoraOptions& lora) : lora_(lora) {
-    if (!lora.is_pattern) return;
-    try {
-      const std::string& pattern = lora.targets.at(0);
-      Regex{pattern};  // on its own, so that a bracket cannot close the one below
-      pattern_.emplace("^(?:" + pattern + ")\\z");
-    } catch (const Error& error) {
-      fail(error.message());
-    }
+// Names of the linear layers, for messages.
+std::string module_names(const TransformerConfig& config) {
+  std::string names;
+  for (const ModuleShape& shape : module_shapes(config)) {
+    if (shape.path.empty()) continue;
+    names += (names.empty() ? "" : ", ") + shape.path.substr(shape.path.find('.') + 1);
   }
-
-  bool matches(const std::string& path) {
-    if (lora_.is_pattern) {
-      const bool hit = matches_whole(path);
-      if (hit) used_.insert(lora_.targets[0]);
-      return hit;
-    }
-    bool hit = false;
-    for (const std::string& target : lora_.targets) {
-      if (target == "all" || path == target || path.ends_with("." + target)) {
-        used_.insert(target);
-        hit = true;
-      }
-    }
-    return hit;
-  }
-
-  void check_all_used(const TransformerConfig& config) const {
-    std::string names;
-    for (const ModuleShape& shape : module_shapes(config)) {
-      if (shape.path.empty()) continue;
-      names += (names.empty() ? "" : ", ") + shape.path.substr(shape.path.find('.') + 1);
-    }
-    for (const std::string& target : lora_.targets) {
-      if (used_.contains(target)) continue;
-      fail(in_quotes(target) + " matches no linear layer; the blocks have " + names);
-    }
-  }
-
- private:
-  // Hostile patterns reach the limit of the work for a match.
-  bool matches_whole(const std::string& path) const {
-    try {
-      return !pattern_->find_all(path).empty();
-    } catch (const Error& error) {
-      fail(error.message());
-    }
-  }
-
-  [[noreturn]] void fail(const std::string& what) const {
-    if (lora_.targets_from.empty()) throw Error(ErrorKind::kConfig, "lora_target: " + what);
-    throw Error(ErrorKind::kBadInput, lora_.targets_from + ": target_modules: " + what);
-  }
-
-  const LoraOptions& lora_;
-  std::optional<Regex> pattern_;
-  std::set<std::string> used_;
-};
+  return names;
+}
 
 int add(UnitSpec& unit, ParamSpec param) {
   param.weight_decay = param.kind != ParamKind::kVector;
@@ -117,7 +60,7 @@ int add(UnitSpec& unit, ParamSpec param) {
   return static_cast<int>(unit.params.size()) - 1;
 }
 
-BlockParams add_block(ModelSpec& spec, int64_t layer, bool train_base, TargetMatcher* targets) {
+BlockParams add_block(ModelSpec& spec, int64_t layer, bool train_base, LoraTargets* targets) {
   const std::string prefix = "model.layers." + std::to_string(layer) + ".";
   UnitSpec unit{prefix.substr(0, prefix.size() - 1), {}, 1};
   BlockParams block;
@@ -155,8 +98,11 @@ BlockParams add_block(ModelSpec& spec, int64_t layer, bool train_base, TargetMat
   for (size_t i = 0; i < kNumModules; ++i) {
     block.lora_a[i] = block.lora_b[i] = -1;
     const std::string module = prefix + shapes[i].path;
-    if (targets == nullptr || shapes[i].path.empty() || !targets->matches(module)) continue;
-    const int64_t rank = spec.lora->rank;
+    if (targets == nullptr || shapes[i].path.empty()) continue;
+    const auto adapter = targets->find(module);
+    if (!adapter) continue;
+    const int64_t rank = block.lora_rank[i] = adapter->rank;
+    block.lora_scaling[i] = adapter->scaling;
     block.lora_a[i] = add(unit, {peft_tensor_name(module, LoraFactor::kA),
                                  {rank, shapes[i].in_features},
                                  ParamKind::kMatrix,
@@ -240,13 +186,13 @@ ModelSpec build_model_spec(const TransformerConfig& config, std::optional<LoraOp
                                          true});
   spec.units.push_back(std::move(embedding));
   spec.chain.push_back({0, 0});
-  std::optional<TargetMatcher> matcher;
-  if (spec.lora) matcher.emplace(*spec.lora);
+  std::optional<LoraTargets> targets;
+  if (spec.lora) targets.emplace(*spec.lora);
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-    spec.blocks.push_back(add_block(spec, layer, train_base, matcher ? &*matcher : nullptr));
+    spec.blocks.push_back(add_block(spec, layer, train_base, targets ? &*targets : nullptr));
     spec.chain.push_back({static_cast<int>(layer) + 1, 0});
   }
-  if (matcher) matcher->check_all_used(config);
+  if (targets) targets->check_all_used(module_names(config));
   add_head(spec, train_base);
   const int last = static_cast<int>(spec.chain.size()) - 1;
   spec.first_backward = last;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/model/lora.h"
 #include "runtime/model/transformer_config.h"
 #include "sharding/param_spec.h"
 
@@ -18,16 +19,6 @@ namespace athanor {
 enum class Module { kQ, kK, kV, kO, kGate, kUp, kDown, kQkv, kGateUp };
 inline constexpr int kNumModules = 9;
 const char* module_name(Module module);  // "q_proj", ...
-
-struct LoraOptions {
-  int64_t rank = 8;
-  double alpha = 16;
-  double dropout = 0;
-  std::vector<std::string> targets;  // module names, or one regular expression (is_pattern)
-  bool is_pattern = false;
-  std::string targets_from;  // file of an adapter; empty: the key lora_target
-  float scaling() const { return static_cast<float>(alpha / static_cast<double>(rank)); }
-};
 
 // Indices into a unit's params; -1 where there is none.
 struct BlockParams {
@@ -41,6 +32,8 @@ struct BlockParams {
   std::array<int, kNumModules> bias{};
   std::array<int, kNumModules> lora_a{};
   std::array<int, kNumModules> lora_b{};
+  std::array<int64_t, kNumModules> lora_rank{};
+  std::array<float, kNumModules> lora_scaling{};
 };
 
 struct ModelSpec {

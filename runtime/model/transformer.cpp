@@ -64,10 +64,9 @@ BlockActivations Transformer::take_activations(Arena& arena, int64_t tokens,
     act.mlp_out_rstd = arena.take(DType::kF32, {tokens});
   }
   for (size_t i = 0; i < kNumModules; ++i) {
-    const bool adapted =
-        std::any_of(spec_.blocks.begin(), spec_.blocks.end(),
-                    [i](const BlockParams& block) { return block.lora_a[i] >= 0; });
-    if (adapted) act.lora[i] = arena.take(dtype_, {tokens, spec_.lora->rank});
+    int64_t rank = 0;  // of any block's: all share these sizes
+    for (const BlockParams& block : spec_.blocks) rank = std::max(rank, block.lora_rank[i]);
+    if (rank > 0) act.lora[i] = arena.take(dtype_, {tokens, rank});
   }
   return act;
 }
@@ -116,7 +115,7 @@ void Transformer::linear(Tensor y, ConstTensor x, Linear which, const UnitView& 
   const int a = block_param(which.layer, which.module, &BlockParams::lora_a);
   if (a < 0) return;
   const int b = block_param(which.layer, which.module, &BlockParams::lora_b);
-  const Tensor lora = act.lora[static_cast<size_t>(which.module)];
+  const Tensor lora = lora_hidden(which, act, x.dim(0));
   ArenaScope scope(scratch_);
   if (spec_.lora->dropout > 0 && batch.dropout) {
     const Tensor dropped = scratch_.take(dtype_, x.shape());
@@ -124,8 +123,20 @@ void Transformer::linear(Tensor y, ConstTensor x, Linear which, const UnitView& 
     x = dropped;
   }
   linear_forward(lora, x, unit.weight(a), false, stream_);
-  scale(lora, lora, spec_.lora->scaling(), stream_);
+  scale(lora, lora, lora_scaling(which), stream_);
   if (y.defined()) linear_forward(y, lora, unit.weight(b), true, stream_);
+}
+
+// The block's own rank may be below the one that memory was taken for.
+Tensor Transformer::lora_hidden(Linear which, const BlockActivations& act, int64_t tokens) const {
+  const auto module = static_cast<size_t>(which.module);
+  const int64_t rank = spec_.blocks[static_cast<size_t>(which.layer)].lora_rank[module];
+  return Tensor(act.lora[module].raw(), dtype_, {tokens, rank});
+}
+
+float Transformer::lora_scaling(Linear which) const {
+  const BlockParams& params = spec_.blocks[static_cast<size_t>(which.layer)];
+  return params.lora_scaling[static_cast<size_t>(which.module)];
 }
 
 DropoutSite Transformer::dropout_site(Linear which, const MicroBatchView& batch) const {

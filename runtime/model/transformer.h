@@ -48,7 +48,7 @@ struct BlockActivations {
   Tensor attention_out, mlp_out;            // [N, C] and
   Tensor attention_out_rstd, mlp_out_rstd;  // [N] f32, where these outputs are normalised
   Tensor gate, up, act;                     // [N, F]
-  std::array<Tensor, kNumModules> lora;     // [N, R], scaled x A^T; undefined where not adapted
+  std::array<Tensor, kNumModules> lora;     // [N, R], scaled x A^T; R the largest of the blocks
 
   // The same memory seen by a micro-batch of fewer tokens.
   BlockActivations narrowed(int64_t tokens) const;
@@ -138,6 +138,9 @@ class Transformer {
                   const std::array<int, kNumModules> BlockParams::*which) const {
     return (spec_.blocks[static_cast<size_t>(layer)].*which)[static_cast<size_t>(module)];
   }
+  // [tokens, R] of act.lora.
+  Tensor lora_hidden(Linear which, const BlockActivations& act, int64_t tokens) const;
+  float lora_scaling(Linear which) const;
   DropoutSite dropout_site(Linear which, const MicroBatchView& batch) const;
   AttentionShape attention_shape(int layer) const;
   int64_t attention_pairs(int layer, const MicroBatchView& batch) const;

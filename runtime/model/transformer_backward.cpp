@@ -52,13 +52,13 @@ void Transformer::lora_backward(Tensor dx, ConstTensor dy, ConstTensor x, Linear
                                 const MicroBatchView& batch) {
   const int a = block_param(which.layer, which.module, &BlockParams::lora_a);
   const int b = block_param(which.layer, which.module, &BlockParams::lora_b);
-  const Tensor h = act.lora[static_cast<size_t>(which.module)];
+  const Tensor h = lora_hidden(which, act, x.dim(0));
   const DropoutSite site = dropout_site(which, batch);
   linear_backward_weight(unit.grad(b), dy, h, stream_);
   ArenaScope scope(scratch_);
   const Tensor g = scratch_.take(dtype_, h.shape());
   linear_backward_input(g, dy, unit.weight(b), false, stream_);
-  scale(g, g, spec_.lora->scaling(), stream_);
+  scale(g, g, lora_scaling(which), stream_);
   if (site.probability > 0) {
     const Tensor dropped = scratch_.take(dtype_, x.shape());
     dropout(dropped, x, site, scalars_, stream_);

@@ -30,19 +30,7 @@ class ParamView final : public UnitView {
 
 std::optional<LoraOptions> adapter_options(const std::filesystem::path& adapter) {
   if (adapter.empty()) return std::nullopt;
-  const PeftConfig config = read_peft_config(adapter);
-  LoraOptions lora;
-  lora.rank = config.r;
-  // The scaling is alpha / rank here; rank-stabilised adapters have theirs folded in.
-  lora.alpha = config.scaling() * static_cast<double>(config.r);
-  lora.targets = config.target_modules;
-  lora.targets_from = adapter / kPeftConfigFile;
-  lora.is_pattern = config.target_modules_is_pattern;
-  if (lora.is_pattern && lora.targets.at(0) == "all-linear") {
-    lora.targets = {"all"};
-    lora.is_pattern = false;
-  }
-  return lora;
+  return read_lora_options(adapter);
 }
 
 }  // namespace

@@ -84,6 +84,9 @@ PeftConfig adapter_config(const ResolvedRun& run) {
   config.r = lora.rank;
   config.lora_alpha = lora.alpha;
   config.lora_dropout = lora.dropout;
+  config.use_rslora = lora.rslora;
+  config.rank_pattern = lora.rank_pattern;
+  config.alpha_pattern = lora.alpha_pattern;
   config.target_modules = lora.targets;
   config.target_modules_is_pattern = lora.is_pattern;
   if (config.target_modules == std::vector<std::string>{"all"}) {

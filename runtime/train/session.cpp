@@ -9,29 +9,18 @@ namespace {
 
 LoraOptions lora_options(const RunConfig& config) {
   LoraOptions lora;
-  lora.dropout = config.lora_dropout;
-  if (config.adapter_name_or_path.empty()) {
+  if (!config.adapter_name_or_path.empty()) {  // it keeps its own shape
+    lora = read_lora_options(config.adapter_name_or_path);
+  } else {
     lora.rank = config.lora_rank;
     lora.alpha = config.lora_alpha;
+    lora.rslora = config.use_rslora;
+    lora.rank_pattern = config.rank_pattern;
+    lora.alpha_pattern = config.alpha_pattern;
     lora.targets = config.lora_target;
     lora.is_pattern = lora_target_is_pattern(config);
-    return lora;
   }
-  // An adapter that goes on training keeps its own shape.
-  const PeftConfig adapter = read_peft_config(config.adapter_name_or_path);
-  if (adapter.use_rslora) {
-    throw Error(ErrorKind::kConfig,
-                config.adapter_name_or_path + ": use_rslora is true, not available in this build");
-  }
-  lora.rank = adapter.r;
-  lora.alpha = adapter.lora_alpha;
-  lora.targets = adapter.target_modules;
-  lora.targets_from = std::filesystem::path(config.adapter_name_or_path) / kPeftConfigFile;
-  lora.is_pattern = adapter.target_modules_is_pattern;
-  if (lora.is_pattern && lora.targets.at(0) == "all-linear") {
-    lora.targets = {"all"};
-    lora.is_pattern = false;
-  }
+  lora.dropout = config.lora_dropout;
   return lora;
 }
 

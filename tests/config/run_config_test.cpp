@@ -199,6 +199,10 @@ TEST_F(RunConfigFile, ReportsConflicts) {
       {"do_train: false", "config.yaml:1: do_train"},
       {"lora_target: []", "config.yaml:1: lora_target"},
       {"lora_target: all,q_proj", "config.yaml:1: lora_target"},
+      {"rank_pattern: q_proj", "config.yaml:1: rank_pattern"},
+      {"rank_pattern: {q_proj: 0}", "config.yaml:1: rank_pattern"},
+      {"rank_pattern: {q_proj: [1]}", "config.yaml:1: rank_pattern"},
+      {"alpha_pattern: {q_proj: x}", "config.yaml:1: alpha_pattern"},
   };
   for (const auto& row : cases) {
     const Strings found = problems(row.text);
@@ -275,6 +279,8 @@ TEST_F(RunConfigFile, WritesWhatItReads) {
   config.model_name_or_path = "a \"quoted\" \\ path: # with\nnewline";
   config.lora_alpha = 1.0 / 3.0;
   config.lora_target = {R"(.*\.(q|v)_proj{1,2})"};
+  config.rank_pattern = {{"v_proj", 3}, {R"(layers\.1\.q_proj)", 7}};
+  config.alpha_pattern = {{"v_proj", 0.5}};
   config.additional_target = {"embed_tokens", "true"};
   config.dataset = {"data/a,b.jsonl", "null"};
   config.template_name = "null";
@@ -303,7 +309,7 @@ TEST_F(RunConfigFile, WritesWhatItReads) {
 TEST_F(RunConfigFile, RefusesWhatThisBuildCannotDo) {
   EXPECT_NO_THROW(refuse_unimplemented(RunConfig()));
   const RunConfig config = load(
-      "device: cuda\nuse_rslora: true\noptim: lion\nmax_restarts: 3\n"
+      "device: cuda\nadditional_target: lm_head\noptim: lion\nmax_restarts: 3\n"
       "zero: {offload_param: cpu}\nnumerics: {reduce: micro_step}\n"
       "gradient_checkpointing: selective\n");
   try {

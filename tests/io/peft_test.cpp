@@ -28,15 +28,17 @@ TEST_F(PeftTest, ReadsDefaultsAndToleratesTheUnknown) {
   EXPECT_EQ(config.lora_dropout, 0.0);
   EXPECT_EQ(config.target_modules, std::vector<std::string>{"q_proj"});
   EXPECT_FALSE(config.target_modules_is_pattern);
-  EXPECT_EQ(config.scaling(), 6.5 / 4);
-  EXPECT_EQ(read(R"(,"use_rslora":true,"lora_alpha":8)").scaling(), 4.0);
+  EXPECT_FALSE(config.use_rslora);
+  EXPECT_TRUE(config.rank_pattern.empty());
+  EXPECT_TRUE(read(R"(,"use_rslora":true)").use_rslora);
 }
 
 TEST_F(PeftTest, RefusesWhatChangesTheMathematics) {
   for (const char* more :
        {R"("use_dora":true)", R"("bias":"all")", R"("bias":"lora_only")",
-        R"("modules_to_save":["lm_head"])", R"("rank_pattern":{"q_proj":8})",
-        R"("alpha_pattern":{"q_proj":8})", R"("layer_replication":[[0,4],[2,5]])",
+        R"("modules_to_save":["lm_head"])", R"("rank_pattern":{"q_proj":0})",
+        R"("rank_pattern":{"q_proj":1.5})", R"("rank_pattern":["q_proj"])",
+        R"("alpha_pattern":{"q_proj":"8"})", R"("layer_replication":[[0,4],[2,5]])",
         R"("fan_in_fan_out":true)", R"("lora_bias":true)", R"("target_parameters":["x"])",
         R"("init_lora_weights":"pissa")", R"("init_lora_weights":"olora")",
         R"("layers_to_transform":[0])", R"("use_dora":"yes")", R"("lora_dropout":1.0)",
@@ -72,6 +74,8 @@ TEST_F(PeftTest, WritesWhatItReads) {
                                     : std::vector<std::string>{"q_proj", "v_proj"};
     config.target_modules_is_pattern = pattern;
     config.use_rslora = pattern;
+    if (pattern) config.rank_pattern = {{"v_proj", 3}, {R"(layers\.1\.q_proj)", 7}};
+    if (pattern) config.alpha_pattern = {{"v_proj", 2.5}, {"q_proj", 4}};
     write_peft_config(folder_, config);
     const PeftConfig back = read_peft_config(folder_);
     EXPECT_EQ(back.base_model_name_or_path, config.base_model_name_or_path);
@@ -81,6 +85,8 @@ TEST_F(PeftTest, WritesWhatItReads) {
     EXPECT_EQ(back.target_modules, config.target_modules);
     EXPECT_EQ(back.target_modules_is_pattern, config.target_modules_is_pattern);
     EXPECT_EQ(back.use_rslora, config.use_rslora);
+    EXPECT_EQ(back.rank_pattern, config.rank_pattern);  // in order
+    EXPECT_EQ(back.alpha_pattern, config.alpha_pattern);
     const auto json = nlohmann::json::parse(slurp(folder_ / kPeftConfigFile));
     EXPECT_EQ(json["lora_alpha"].is_number_integer(), !pattern);
   }

@@ -42,6 +42,7 @@ std::string EquivalenceCase::numerics_name() const {
          (!family.empty() ? "_" + family
           : tied          ? "_tied"
                           : "_untied") +
+         (adapter.empty() ? "" : "_" + adapter) +
          (packing ? "_packed" : "_rows") + (micro_step ? "_micro" : "") + "_L" +
          std::to_string(batching.lanes) + "M" + std::to_string(batching.micro_batches) +
          (world == 3 ? "_of3" : "");
@@ -56,15 +57,17 @@ std::string EquivalenceCase::name() const {
 }
 
 RunConfig EquivalenceCase::config(const std::filesystem::path& output) const {
-  const std::filesystem::path model =
-      std::filesystem::path(ATHANOR_GOLDEN_DIR) / (!family.empty() ? family
+  const std::filesystem::path goldens = ATHANOR_GOLDEN_DIR;
+  const std::filesystem::path model = goldens / (!family.empty() ? family
                                                    : tied          ? "llama_tied"
                                                                    : "llama_untied");
   RunConfig config;
   config.model_name_or_path = model;
   config.dataset = {model / "data.jsonl"};
   config.finetuning_type = mode == Mode::kFull ? FinetuningOption::kFull : FinetuningOption::kLora;
-  if (mode != Mode::kFull) config.adapter_name_or_path = model / "adapter";  // B is not zero
+  if (mode != Mode::kFull) {  // B is not zero
+    config.adapter_name_or_path = (adapter.empty() ? model : goldens / adapter) / "adapter";
+  }
   config.lora_dropout = mode == Mode::kLoraDropout ? 0.2 : 0.0;
   config.cutoff_len = 32;
   config.packing = packing;

@@ -222,6 +222,35 @@ INSTANTIATE_TEST_SUITE_P(Families, Family,
                                            "llama_rope_yarn", "gemma2", "gemma3_text", "phi3"),
                          [](const auto& info) { return std::string(info.param); });
 
+// Every variant of LoRA, in the same way.
+struct VariantCase {
+  const char* adapter;
+  const char* model;
+};
+
+class Variant : public ::testing::TestWithParam<VariantCase> {};
+
+TEST_P(Variant, PlacementChangesNoBit) {
+  for (const bool bf16 : {false, true}) {
+    EquivalenceCase wanted;
+    wanted.adapter = GetParam().adapter;
+    wanted.family = GetParam().model;
+    wanted.mode = Mode::kLoraDropout;
+    wanted.bf16 = bf16;
+    wanted.stage = kStages[bf16 ? 2 : 3];
+    wanted.layer_major = !bf16;
+    wanted.recompute = bf16 ? 2 : 1;
+    wanted.disk = {bf16, !bf16, bf16};
+    wanted.world = bf16 ? 4 : 2;
+    wanted.threads = 2;
+    expect_same_bits(wanted);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Variants, Variant,
+                         ::testing::Values(VariantCase{"lora_pattern", "llama_untied"}),
+                         [](const auto& info) { return std::string(info.param.adapter); });
+
 TEST(FullMatrix, EveryPlacementOfEveryNumericsChangesNoBit) {
   if (std::getenv("ATHANOR_FULL_MATRIX") == nullptr) {
     GTEST_SKIP() << "takes minutes; set ATHANOR_FULL_MATRIX=1 (tests/multirank/full_matrix.sh)";

@@ -51,8 +51,9 @@ class Golden {
   explicit Golden(const std::string& name)
       : folder(std::filesystem::path(ATHANOR_GOLDEN_DIR) / name),
         expected(read_json(folder / "expected.json")),
+        model(folder.parent_path() / expected.value("base", name)),
         tensors_(folder / "expected.safetensors") {
-    std::ifstream data(folder / "data.jsonl");
+    std::ifstream data(model / "data.jsonl");
     for (std::string line; std::getline(data, line);) {
       const nlohmann::json record = nlohmann::json::parse(line);
       samples.push_back({record.at("input_ids"), record.at("labels")});
@@ -72,7 +73,7 @@ class Golden {
   RunConfig config(const std::string& kind) const {
     const nlohmann::json& optimizer = expected.at(kind).at("optimizer");
     RunConfig config;
-    config.model_name_or_path = folder;
+    config.model_name_or_path = model;
     if (kind == "lora") config.adapter_name_or_path = folder / "adapter";
     config.finetuning_type = kind == "lora" ? FinetuningOption::kLora : FinetuningOption::kFull;
     config.cutoff_len = 24;
@@ -114,6 +115,7 @@ class Golden {
 
   std::filesystem::path folder;
   nlohmann::json expected;
+  std::filesystem::path model;  // another golden's folder where this one only has an adapter
   std::vector<Sample> samples;
 
  private:
