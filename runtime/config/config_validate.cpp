@@ -37,6 +37,13 @@ void check_model(const RunConfig& config, Problems& problems) {
     problems.add("adapter_name_or_path", adapter,
                  "train_from_scratch: false, an adapter belongs to trained weights");
   }
+  for (const std::string& name : config.additional_target) {
+    if (name.empty()) problems.add("additional_target", "an empty name", "names of modules");
+  }
+  if (!config.additional_target.empty() && config.finetuning_type != FinetuningOption::kLora) {
+    problems.add("additional_target", in_quotes(config.additional_target.front(), 120),
+                 "finetuning_type: lora; full training trains every module");
+  }
   if (config.lora_target.empty()) {
     problems.add("lora_target", "an empty list", "all, module names or a regular expression");
   }
@@ -97,7 +104,6 @@ void refuse_unimplemented(const RunConfig& config) {
       {config.device == DeviceOption::kCuda, "device", "cuda", "cpu or auto"},
       {config.optim != OptimizerOption::kAdamW && config.optim != OptimizerOption::kSgd, "optim",
        name_of(config.optim, kOptimizers), "adamw or sgd"},
-      {!config.additional_target.empty(), "additional_target", "a list", "nothing"},
       {config.max_restarts.has_value(), "max_restarts", "a number", "nothing"},
   };
   std::string message;

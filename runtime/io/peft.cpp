@@ -21,15 +21,23 @@ constexpr std::string_view kSuffixB = ".lora_B.weight";
 
 // Features that change which tensors exist or what is computed from them. Only absent, null,
 // false, empty or, for bias, "none" is known to be without effect.
-constexpr const char* kUnsupported[] = {"use_dora",          "bias",
-                                        "lora_bias",         "modules_to_save",
-                                        "layer_replication", "fan_in_fan_out",
-                                        "exclude_modules",   "layers_to_transform",
-                                        "layers_pattern",    "trainable_token_indices",
-                                        "target_parameters", "use_qalora",
-                                        "use_bdlora",        "alora_invocation_tokens",
-                                        "arrow_config",      "kasa_config",
-                                        "monteclora_config", "velora_config",
+constexpr const char* kUnsupported[] = {"use_dora",
+                                        "bias",
+                                        "lora_bias",
+                                        "layer_replication",
+                                        "fan_in_fan_out",
+                                        "exclude_modules",
+                                        "layers_to_transform",
+                                        "layers_pattern",
+                                        "trainable_token_indices",
+                                        "target_parameters",
+                                        "use_qalora",
+                                        "use_bdlora",
+                                        "alora_invocation_tokens",
+                                        "arrow_config",
+                                        "kasa_config",
+                                        "monteclora_config",
+                                        "velora_config",
                                         "megatron_config"};
 
 // Initialisations that leave the base weights as they are; the others (pissa, olora, corda, loftq)
@@ -117,6 +125,17 @@ void read_target_modules(const Reader& reader, PeftConfig& config) {
   }
 }
 
+void read_modules_to_save(const Reader& reader, PeftConfig& config) {
+  constexpr char kKey[] = "modules_to_save";
+  const json* value = reader.find(kKey);
+  if (value == nullptr) return;
+  if (!value->is_array()) reader.refuse(kKey, "a list of module names");
+  for (const json& name : *value) {
+    if (!name.is_string() || name == json("")) reader.refuse(kKey, "a list of module names");
+    config.modules_to_save.push_back(name.get<std::string>());
+  }
+}
+
 // Values by pattern; `check` returns what is needed where a value is wrong.
 template <class Value, class Check>
 void read_pattern(const nlohmann::ordered_json& document, const Reader& reader, const char* key,
@@ -183,6 +202,8 @@ PeftConfig read_peft_config(const std::filesystem::path& folder) {
   read_pattern(ordered, reader, "rank_pattern", config.rank_pattern, wrong_rank);
   read_pattern(ordered, reader, "alpha_pattern", config.alpha_pattern, wrong_alpha);
   read_target_modules(reader, config);
+  read_modules_to_save(reader, config);
+  config.ensure_weight_tying = reader.boolean("ensure_weight_tying");
   return config;
 }
 
@@ -205,6 +226,8 @@ void write_peft_config(const std::filesystem::path& folder, const PeftConfig& co
   document["fan_in_fan_out"] = false;
   document["init_lora_weights"] = true;
   document["modules_to_save"] = nullptr;
+  if (!config.modules_to_save.empty()) document["modules_to_save"] = config.modules_to_save;
+  if (config.ensure_weight_tying) document["ensure_weight_tying"] = true;  // older PEFT has no key
   document["use_rslora"] = config.use_rslora;
   document["rank_pattern"] = nlohmann::ordered_json::object();
   for (const auto& [pattern, rank] : config.rank_pattern) document["rank_pattern"][pattern] = rank;
@@ -220,6 +243,10 @@ std::string peft_tensor_name(std::string_view module_path, LoraFactor factor) {
   name += module_path;
   name += factor == LoraFactor::kA ? kSuffixA : kSuffixB;
   return name;
+}
+
+std::string peft_saved_name(std::string_view parameter) {
+  return std::string(kPrefix) + std::string(parameter);
 }
 
 std::optional<PeftTensorName> parse_peft_tensor_name(std::string_view tensor_name) {

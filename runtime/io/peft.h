@@ -27,6 +27,9 @@ struct PeftConfig {
   // In the file's order: of several patterns that match a module's path the first counts.
   std::vector<std::pair<std::string, int64_t>> rank_pattern;
   std::vector<std::pair<std::string, double>> alpha_pattern;
+  // Ends of the paths of modules that train whole, and whether tied ones among them stay tied.
+  std::vector<std::string> modules_to_save;
+  bool ensure_weight_tying = false;
 };
 
 inline constexpr char kPeftConfigFile[] = "adapter_config.json";
@@ -48,8 +51,11 @@ struct PeftTensorName {
   LoraFactor factor = LoraFactor::kA;
 };
 
+// Of a parameter of a saved module: "lm_head.weight" → "base_model.model.lm_head.weight".
+std::string peft_saved_name(std::string_view parameter);
+
 // Inverse of peft_tensor_name; nullopt for anything else (magnitude vectors, embeddings, saved
-// modules), which the caller must refuse.
+// modules).
 std::optional<PeftTensorName> parse_peft_tensor_name(std::string_view tensor_name);
 
 }  // namespace athanor

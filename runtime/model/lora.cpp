@@ -1,5 +1,6 @@
 #include "runtime/model/lora.h"
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -15,6 +16,11 @@ float LoraOptions::scaling(int64_t module_rank, double module_alpha) const {
   return static_cast<float>(module_alpha / (rslora ? std::sqrt(rank_value) : rank_value));
 }
 
+bool LoraOptions::saves(const std::string& path) const {
+  return std::any_of(saved.begin(), saved.end(),
+                     [&](const std::string& end) { return path.ends_with(end); });
+}
+
 LoraOptions read_lora_options(const std::filesystem::path& adapter) {
   const PeftConfig config = read_peft_config(adapter);
   LoraOptions lora;
@@ -23,6 +29,8 @@ LoraOptions read_lora_options(const std::filesystem::path& adapter) {
   lora.rslora = config.use_rslora;
   lora.rank_pattern = config.rank_pattern;
   lora.alpha_pattern = config.alpha_pattern;
+  lora.saved = config.modules_to_save;
+  lora.tie_saved = config.ensure_weight_tying;
   lora.targets = config.target_modules;
   lora.targets_from = adapter / kPeftConfigFile;
   lora.is_pattern = config.target_modules_is_pattern;

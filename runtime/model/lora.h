@@ -22,8 +22,12 @@ struct LoraOptions {
   // that match, the first.
   std::vector<std::pair<std::string, int64_t>> rank_pattern;
   std::vector<std::pair<std::string, double>> alpha_pattern;
+  // Modules that train whole: ends of their paths, as PEFT's modules_to_save.
+  std::vector<std::string> saved;
+  bool tie_saved = true;     // embedding and head that are one matrix and both saved stay one
   std::string targets_from;  // file of an adapter; empty: the config's keys
 
+  bool saves(const std::string& path) const;
   // What B A is multiplied with: alpha / rank, or alpha / sqrt(rank).
   float scaling(int64_t module_rank, double module_alpha) const;
 };
@@ -46,8 +50,8 @@ class LoraTargets {
 
   // nullopt: no adapter there.
   std::optional<Adapter> find(const std::string& path);
-  // After all modules: a target that none has (or a pattern, unless a file has it) is an error, which
-  // lists `names`.
+  // After all modules: a target that none has (or a pattern, unless a file has it) is an error,
+  // which lists `names`.
   void check_all_used(const std::string& names) const;
 
  private:

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <string>
 
+#include "core/error.h"
 #include "runtime/io/peft.h"
+#include "runtime/io/strict_json.h"
 
 namespace athanor {
 namespace {
@@ -54,20 +56,56 @@ std::string module_names(const TransformerConfig& config) {
   return names;
 }
 
+constexpr char kEmbedding[] = "model.embed_tokens";
+constexpr char kHead[] = "lm_head";
+
+// Which parameters of the base train.
+struct Trained {
+  bool all = false;
+  const LoraOptions* lora = nullptr;
+
+  bool operator()(const std::string& module) const {
+    return all || (lora != nullptr && lora->saves(module));
+  }
+};
+
+[[noreturn]] void refuse_saved(const LoraOptions& lora, const std::string& name,
+                               const std::string& what) {
+  const bool file = !lora.targets_from.empty();
+  throw Error(file ? ErrorKind::kBadInput : ErrorKind::kConfig,
+              (file ? lora.targets_from + ": modules_to_save: " : "additional_target: ") +
+                  in_quotes(name) + " " + what);
+}
+
+// After the units are made: a name must have trained something.
+void check_saved(const ModelSpec& spec) {
+  if (!spec.lora) return;
+  for (const std::string& name : spec.lora->saved) {
+    bool hit = name == kHead;  // also where it is the embedding's other use
+    for (const UnitSpec& unit : spec.units) {
+      for (const ParamSpec& param : unit.params) {
+        hit = hit || param.name.substr(0, param.name.rfind('.')).ends_with(name);
+      }
+    }
+    if (!hit) refuse_saved(*spec.lora, name, "matches no module, such as embed_tokens, lm_head");
+  }
+}
+
 int add(UnitSpec& unit, ParamSpec param) {
   param.weight_decay = param.kind != ParamKind::kVector;
   unit.params.push_back(std::move(param));
   return static_cast<int>(unit.params.size()) - 1;
 }
 
-BlockParams add_block(ModelSpec& spec, int64_t layer, bool train_base, LoraTargets* targets) {
+BlockParams add_block(ModelSpec& spec, int64_t layer, const Trained& trained,
+                      LoraTargets* targets) {
   const std::string prefix = "model.layers." + std::to_string(layer) + ".";
   UnitSpec unit{prefix.substr(0, prefix.size() - 1), {}, 1};
   BlockParams block;
   const TransformerConfig& config = spec.config;
   const auto norm = [&](const char* name, int64_t size) {
-    return add(unit,
-               {prefix + name + ".weight", Shape{size}, ParamKind::kVector, train_base, false});
+    return add(unit, {prefix + name + ".weight", Shape{size}, ParamKind::kVector,
+                      trained(prefix + name), false});
   };
   block.input_norm = norm("input_layernorm", config.hidden_size);
   if (config.sandwich_norms) {
@@ -89,11 +127,11 @@ BlockParams add_block(ModelSpec& spec, int64_t layer, bool train_base, LoraTarge
     block.weight[i] = add(unit, {prefix + shape.path + ".weight",
                                  {shape.out_features, shape.in_features},
                                  ParamKind::kMatrix,
-                                 train_base,
+                                 trained(prefix + shape.path),
                                  true});
     if (!shape.bias) continue;
     block.bias[i] = add(unit, {prefix + shape.path + ".bias", Shape{shape.out_features},
-                               ParamKind::kVector, train_base, false});
+                               ParamKind::kVector, trained(prefix + shape.path), false});
   }
   for (size_t i = 0; i < kNumModules; ++i) {
     block.lora_a[i] = block.lora_b[i] = -1;
@@ -101,6 +139,7 @@ BlockParams add_block(ModelSpec& spec, int64_t layer, bool train_base, LoraTarge
     if (targets == nullptr || shapes[i].path.empty()) continue;
     const auto adapter = targets->find(module);
     if (!adapter) continue;
+    if (trained(module)) refuse_saved(*spec.lora, module, "has an adapter, which is in its place");
     const int64_t rank = block.lora_rank[i] = adapter->rank;
     block.lora_scaling[i] = adapter->scaling;
     block.lora_a[i] = add(unit, {peft_tensor_name(module, LoraFactor::kA),
@@ -118,10 +157,11 @@ BlockParams add_block(ModelSpec& spec, int64_t layer, bool train_base, LoraTarge
   return block;
 }
 
-void add_head(ModelSpec& spec, bool train_base) {
+void add_head(ModelSpec& spec, const Trained& trained) {
   const TransformerConfig& config = spec.config;
   const Shape norm{config.hidden_size};
-  const ParamSpec final_norm{"model.norm.weight", norm, ParamKind::kVector, train_base, false};
+  const ParamSpec final_norm{"model.norm.weight", norm, ParamKind::kVector, trained("model.norm"),
+                             false};
   if (config.tie_word_embeddings) {
     spec.final_norm_param = add(spec.units[0], final_norm);
     spec.head_param = spec.embedding_param;
@@ -134,10 +174,22 @@ void add_head(ModelSpec& spec, bool train_base) {
   spec.head_param = add(unit, {"lm_head.weight",
                                {config.vocab_size, config.hidden_size},
                                ParamKind::kMatrix,
-                               train_base,
+                               trained(kHead),
                                true});
   spec.units.push_back(std::move(unit));
   spec.chain.push_back({static_cast<int>(spec.units.size()) - 1, 0});
+}
+
+// What is tied stays tied where both uses train as one.
+void untie_if_trained_alone(ModelSpec& spec, const Trained& trained) {
+  if (!spec.config.tie_word_embeddings || trained.all || trained.lora == nullptr) return;
+  const bool embedding = trained(kEmbedding);
+  const bool head = trained(kHead);
+  if (!embedding && !head) return;
+  const bool from_file = !trained.lora->targets_from.empty();
+  if (from_file ? trained.lora->tie_saved : embedding && head) return;
+  spec.config.tie_word_embeddings = false;
+  spec.head_from_embedding = true;
 }
 
 bool trains(const UnitSpec& unit) {
@@ -177,23 +229,26 @@ ModelSpec build_model_spec(const TransformerConfig& config, std::optional<LoraOp
   ModelSpec spec;
   spec.config = config;
   spec.lora = std::move(lora);
-  UnitSpec embedding{"model.embed_tokens", {}, 1};
-  const ParamKind kind = config.tie_word_embeddings ? ParamKind::kMatrix : ParamKind::kEmbedding;
+  const Trained trained{train_base, spec.lora ? &*spec.lora : nullptr};
+  untie_if_trained_alone(spec, trained);
+  const bool tied = spec.config.tie_word_embeddings;
+  UnitSpec embedding{kEmbedding, {}, 1};
   spec.embedding_param = add(embedding, {"model.embed_tokens.weight",
                                          {config.vocab_size, config.hidden_size},
-                                         kind,
-                                         train_base,
+                                         tied ? ParamKind::kMatrix : ParamKind::kEmbedding,
+                                         trained(kEmbedding) || (tied && trained(kHead)),
                                          true});
   spec.units.push_back(std::move(embedding));
   spec.chain.push_back({0, 0});
   std::optional<LoraTargets> targets;
   if (spec.lora) targets.emplace(*spec.lora);
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-    spec.blocks.push_back(add_block(spec, layer, train_base, targets ? &*targets : nullptr));
+    spec.blocks.push_back(add_block(spec, layer, trained, targets ? &*targets : nullptr));
     spec.chain.push_back({static_cast<int>(layer) + 1, 0});
   }
   if (targets) targets->check_all_used(module_names(config));
-  add_head(spec, train_base);
+  add_head(spec, trained);
+  check_saved(spec);
   const int last = static_cast<int>(spec.chain.size()) - 1;
   spec.first_backward = last;
   for (int position = last; position >= 0; --position) {

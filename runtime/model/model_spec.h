@@ -45,14 +45,17 @@ struct ModelSpec {
   int embedding_param = 0;          // in unit 0
   int final_norm_param = 0;         // in the unit of the last chain position
   int head_param = 0;               // same
-  int first_backward = 0;           // lowest position with something to train
+  // The head starts as a copy of the embedding that it was tied to; config has it untied.
+  bool head_from_embedding = false;
+  int first_backward = 0;  // lowest position with something to train
 
   int64_t parameters() const;
   int64_t trainable_parameters() const;
 };
 
-// Full fine-tuning: everything trains. LoRA: base frozen, `lora` says where; targets that match
-// nothing are Error(kConfig), or kBadInput when an adapter's file names them.
+// Full fine-tuning: everything trains. LoRA: base frozen, `lora` says where, and which modules
+// train whole all the same. What is tied and trained alone becomes untied. Names that match nothing
+// are Error(kConfig), or kBadInput when an adapter's file has them.
 ModelSpec build_model_spec(const TransformerConfig& config, std::optional<LoraOptions> lora,
                            bool train_base);
 

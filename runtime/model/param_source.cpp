@@ -52,32 +52,50 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return text + "]";
 }
 
-void check_tensor(const TensorEntry* entry, const ParamSpec& param, const std::string& file) {
-  if (entry == nullptr) {
-    throw Error(ErrorKind::kBadInput, file + ": no tensor " + param.name);
-  }
+std::string adapter_name(const ParamSpec& param) {
+  return parse_peft_tensor_name(param.name) ? param.name : peft_saved_name(param.name);
+}
+
+void check_tensor(const TensorEntry* entry, const ParamSpec& param, const std::string& name,
+                  const std::string& file) {
+  if (entry == nullptr) throw Error(ErrorKind::kBadInput, file + ": no tensor " + name);
   std::vector<int64_t> wanted;
   for (int axis = 0; axis < param.shape.rank(); ++axis) wanted.push_back(param.shape[axis]);
   if (entry->shape != wanted) {
-    throw Error(ErrorKind::kBadInput, file + ": " + param.name + " has shape " +
+    throw Error(ErrorKind::kBadInput, file + ": " + name + " has shape " +
                                           shape_text(entry->shape) + ", needed " +
                                           shape_text(wanted));
   }
   if (!is_floating(entry->dtype)) {
-    throw Error(ErrorKind::kBadInput, file + ": " + param.name + " is " + dtype_name(entry->dtype) +
+    throw Error(ErrorKind::kBadInput, file + ": " + name + " is " + dtype_name(entry->dtype) +
                                           ", needed F32, BF16 or F16");
   }
 }
 
 }  // namespace
 
+const std::string& ModelParamSource::base_name(const ParamSpec& param) const {
+  static const std::string kEmbedding = "model.embed_tokens.weight";
+  return origins_.head_from_embedding && param.name == "lm_head.weight" ? kEmbedding : param.name;
+}
+
+// LoRA's own tensors, and those of modules that train whole beside them.
+bool ModelParamSource::in_adapter(const ParamSpec& param) const {
+  return origins_.adapter != nullptr &&
+         (param.trainable || parse_peft_tensor_name(param.name).has_value());
+}
+
 void ModelParamSource::read(const ParamSpec& param, int64_t begin, int64_t count, DType dtype,
                             void* dst) {
   const auto lora = parse_peft_tensor_name(param.name);
-  const PhiloxKey key{origins_.seed, hash_name(param.name)};
-  if (!lora) {
+  const PhiloxKey key{origins_.seed, hash_name(base_name(param))};
+  if (in_adapter(param)) {
+    const TensorEntry* entry = origins_.adapter->find(adapter_name(param));
+    ATHANOR_CHECK(entry != nullptr, param.name + " was not checked");
+    read_elements(*origins_.adapter, *entry, begin, count, dtype, dst);
+  } else if (!lora) {
     if (origins_.base != nullptr) {
-      origins_.base->read_elements(param.name, begin, count, dtype, dst);
+      origins_.base->read_elements(base_name(param), begin, count, dtype, dst);
     } else if (param.kind == ParamKind::kVector) {
       const float value = param.name.ends_with(".bias") ? 0.0f : origins_.norm_weight;
       fill(dst, dtype, begin, count, [=](int64_t) { return value; });
@@ -85,12 +103,6 @@ void ModelParamSource::read(const ParamSpec& param, int64_t begin, int64_t count
       fill(dst, dtype, begin, count,
            [&](int64_t i) { return normal(key, i, origins_.initializer_range); });
     }
-    return;
-  }
-  if (origins_.adapter != nullptr) {
-    const TensorEntry* entry = origins_.adapter->find(param.name);
-    ATHANOR_CHECK(entry != nullptr, param.name + " was not checked");
-    read_elements(*origins_.adapter, *entry, begin, count, dtype, dst);
   } else if (lora->factor == LoraFactor::kB) {
     fill(dst, dtype, begin, count, [](int64_t) { return 0.0f; });
   } else {
@@ -103,8 +115,10 @@ void ModelParamSource::read(const ParamSpec& param, int64_t begin, int64_t count
 
 std::optional<FileExtent> ModelParamSource::extent(const ParamSpec& param, int64_t begin,
                                                    int64_t count, DType dtype) {
-  if (origins_.base == nullptr || parse_peft_tensor_name(param.name)) return std::nullopt;
-  const TensorLocation found = origins_.base->get(param.name);
+  if (origins_.base == nullptr || in_adapter(param) || parse_peft_tensor_name(param.name)) {
+    return std::nullopt;
+  }
+  const TensorLocation found = origins_.base->get(base_name(param));
   if (found.entry->dtype != dtype) return std::nullopt;
   const int64_t size = dtype_size(dtype);
   return FileExtent{found.file->path().string(), found.entry->file_offset + begin * size,
@@ -116,12 +130,18 @@ void ModelParamSource::check(const std::vector<UnitSpec>& units) const {
   for (const UnitSpec& unit : units) {
     for (const ParamSpec& param : unit.params) {
       const bool lora = parse_peft_tensor_name(param.name).has_value();
-      if (lora && origins_.adapter != nullptr) {
-        wanted.insert(param.name);
-        check_tensor(origins_.adapter->find(param.name), param, origins_.adapter->path().string());
-      } else if (!lora && origins_.base != nullptr) {
-        const TensorLocation found = origins_.base->get(param.name);
-        check_tensor(found.entry, param, found.file->path().string());
+      if (in_adapter(param)) {
+        const std::string name = adapter_name(param);
+        wanted.insert(name);
+        check_tensor(origins_.adapter->find(name), param, name, origins_.adapter->path().string());
+        // What is tied stands there under both names.
+        if (unit.uses > 1 && param.name == "model.embed_tokens.weight") {
+          wanted.insert(peft_saved_name("lm_head.weight"));
+        }
+      }
+      if (!lora && origins_.base != nullptr) {
+        const TensorLocation found = origins_.base->get(base_name(param));
+        check_tensor(found.entry, param, base_name(param), found.file->path().string());
       }
     }
   }

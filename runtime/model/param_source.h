@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "runtime/io/model_files.h"
 #include "runtime/io/safetensors.h"
@@ -17,8 +18,9 @@ struct ParamOrigins {
   const ModelFiles* base = nullptr;          // null: random weights (train_from_scratch)
   const SafetensorsFile* adapter = nullptr;  // null: fresh adapter
   uint64_t seed = 42;
-  double initializer_range = 0.02;  // standard deviation of random matrices
-  float norm_weight = 1;            // of random weights; 0 where norms add 1
+  double initializer_range = 0.02;   // standard deviation of random matrices
+  float norm_weight = 1;             // of random weights; 0 where norms add 1
+  bool head_from_embedding = false;  // lm_head.weight begins as model.embed_tokens.weight
 };
 
 class ModelParamSource final : public ParamSource {
@@ -33,6 +35,10 @@ class ModelParamSource final : public ParamSource {
   void check(const std::vector<UnitSpec>& units) const;
 
  private:
+  // The name under which the base has it.
+  const std::string& base_name(const ParamSpec& param) const;
+  bool in_adapter(const ParamSpec& param) const;
+
   ParamOrigins origins_;
 };
 

@@ -12,6 +12,8 @@
 namespace athanor {
 
 void Transformer::embed_backward(ConstTensor d, const UnitView& unit, const MicroBatchView& batch) {
+  // The unit may train only what its other use needs: a tied model's final norm.
+  if (!unit.grad(spec_.embedding_param).defined()) return;
   if (!spec_.config.scale_embeddings) {
     embedding_backward(unit.grad(spec_.embedding_param), d, batch.ids, stream_);
     return;

@@ -101,7 +101,7 @@ struct Generator::Impl {
       adapter =
           std::make_unique<SafetensorsFile>(checked_model_file(options.adapter, kPeftWeightsFile));
     }
-    ModelParamSource source({&base, adapter.get(), 0, 0, 1});
+    ModelParamSource source({&base, adapter.get(), 0, 0, 1, spec.head_from_embedding});
     source.check(spec.units);
     params.load(&source);
   }

@@ -28,6 +28,16 @@ void copy_if_there(const fs::path& from, const fs::path& to, const char* name) {
   }
 }
 
+// The names of a trained parameter in an adapter: two where it is embedding and head.
+std::vector<std::string> adapter_names(const ParamSpec& param, bool tied) {
+  if (parse_peft_tensor_name(param.name)) return {param.name};
+  std::vector<std::string> names{peft_saved_name(param.name)};
+  if (tied && param.name == "model.embed_tokens.weight") {
+    names.push_back(peft_saved_name("lm_head.weight"));
+  }
+  return names;
+}
+
 std::vector<TensorDecl> declare(const ModelSpec& spec, bool lora, DType dtype) {
   std::vector<TensorDecl> tensors;
   for (const UnitSpec& unit : spec.units) {
@@ -37,7 +47,12 @@ std::vector<TensorDecl> declare(const ModelSpec& spec, bool lora, DType dtype) {
       for (int axis = 0; axis < param.shape.rank(); ++axis) {
         tensor.shape.push_back(param.shape[axis]);
       }
-      tensors.push_back(std::move(tensor));
+      if (!lora) tensors.push_back(std::move(tensor));
+      if (!lora) continue;
+      for (const std::string& name : adapter_names(param, spec.config.tie_word_embeddings)) {
+        tensor.name = name;
+        tensors.push_back(tensor);
+      }
     }
   }
   std::sort(tensors.begin(), tensors.end(),
@@ -47,14 +62,17 @@ std::vector<TensorDecl> declare(const ModelSpec& spec, bool lora, DType dtype) {
 
 class AdapterSink final : public WeightSink {
  public:
-  explicit AdapterSink(SafetensorsWriter& writer) : writer_(writer) {}
+  AdapterSink(SafetensorsWriter& writer, bool tied) : writer_(writer), tied_(tied) {}
   void write(const ParamSpec& param, const float* values) override {
-    writer_.write(param.name,
-                  std::as_bytes(std::span(values, static_cast<size_t>(param.shape.numel()))));
+    const std::span all(values, static_cast<size_t>(param.shape.numel()));
+    for (const std::string& name : adapter_names(param, tied_)) {
+      writer_.write(name, std::as_bytes(all));
+    }
   }
 
  private:
   SafetensorsWriter& writer_;
+  bool tied_;
 };
 
 class ModelSink final : public WeightSink {
@@ -85,6 +103,9 @@ PeftConfig adapter_config(const ResolvedRun& run) {
   config.lora_alpha = lora.alpha;
   config.lora_dropout = lora.dropout;
   config.use_rslora = lora.rslora;
+  config.modules_to_save = lora.saved;
+  config.ensure_weight_tying = !lora.saved.empty() && run.spec.config.tie_word_embeddings &&
+                               run.spec.units[0].params[0].trainable;
   config.rank_pattern = lora.rank_pattern;
   config.alpha_pattern = lora.alpha_pattern;
   config.target_modules = lora.targets;
@@ -157,7 +178,7 @@ void save_weights(Trainer& trainer, const ResolvedRun& run, bool writes) {
   const std::vector<TensorDecl> tensors = declare(run.spec, lora, run.trainer.dtype);
   if (lora) {
     SafetensorsWriter writer(output / kPeftWeightsFile, tensors);
-    AdapterSink sink(writer);
+    AdapterSink sink(writer, run.spec.config.tie_word_embeddings);
     trainer.export_trained(&sink);
     writer.commit();
     write_peft_config(output, adapter_config(run));

@@ -17,6 +17,7 @@ LoraOptions lora_options(const RunConfig& config) {
     lora.rslora = config.use_rslora;
     lora.rank_pattern = config.rank_pattern;
     lora.alpha_pattern = config.alpha_pattern;
+    lora.saved = config.additional_target;
     lora.targets = config.lora_target;
     lora.is_pattern = lora_target_is_pattern(config);
   }
@@ -109,7 +110,8 @@ RunWeights::RunWeights(const ResolvedRun& run) {
   }
   source_ = std::make_unique<ModelParamSource>(
       ParamOrigins{base_.get(), adapter_.get(), static_cast<uint64_t>(config.seed),
-                   run.spec.config.initializer_range, 1 - run.spec.config.norm_weight_offset});
+                   run.spec.config.initializer_range, 1 - run.spec.config.norm_weight_offset,
+                   run.spec.head_from_embedding});
   source_->check(run.spec.units);
 }
 

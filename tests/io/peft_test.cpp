@@ -34,15 +34,26 @@ TEST_F(PeftTest, ReadsDefaultsAndToleratesTheUnknown) {
 }
 
 TEST_F(PeftTest, RefusesWhatChangesTheMathematics) {
-  for (const char* more :
-       {R"("use_dora":true)", R"("bias":"all")", R"("bias":"lora_only")",
-        R"("modules_to_save":["lm_head"])", R"("rank_pattern":{"q_proj":0})",
-        R"("rank_pattern":{"q_proj":1.5})", R"("rank_pattern":["q_proj"])",
-        R"("alpha_pattern":{"q_proj":"8"})", R"("layer_replication":[[0,4],[2,5]])",
-        R"("fan_in_fan_out":true)", R"("lora_bias":true)", R"("target_parameters":["x"])",
-        R"("init_lora_weights":"pissa")", R"("init_lora_weights":"olora")",
-        R"("layers_to_transform":[0])", R"("use_dora":"yes")", R"("lora_dropout":1.0)",
-        R"("lora_alpha":"8")", R"("use_rslora":1)"}) {
+  for (const char* more : {R"("use_dora":true)",
+                           R"("bias":"all")",
+                           R"("bias":"lora_only")",
+                           R"("modules_to_save":[1])",
+                           R"("modules_to_save":"lm_head")",
+                           R"("rank_pattern":{"q_proj":0})",
+                           R"("rank_pattern":{"q_proj":1.5})",
+                           R"("rank_pattern":["q_proj"])",
+                           R"("alpha_pattern":{"q_proj":"8"})",
+                           R"("layer_replication":[[0,4],[2,5]])",
+                           R"("fan_in_fan_out":true)",
+                           R"("lora_bias":true)",
+                           R"("target_parameters":["x"])",
+                           R"("init_lora_weights":"pissa")",
+                           R"("init_lora_weights":"olora")",
+                           R"("layers_to_transform":[0])",
+                           R"("use_dora":"yes")",
+                           R"("lora_dropout":1.0)",
+                           R"("lora_alpha":"8")",
+                           R"("use_rslora":1)"}) {
     const std::string message =
         error_of(ErrorKind::kBadInput, [&] { read(std::string(",") + more); });
     const std::string key = std::string(more).substr(1, std::string(more).find(':') - 2);
@@ -75,6 +86,8 @@ TEST_F(PeftTest, WritesWhatItReads) {
     config.target_modules_is_pattern = pattern;
     config.use_rslora = pattern;
     if (pattern) config.rank_pattern = {{"v_proj", 3}, {R"(layers\.1\.q_proj)", 7}};
+    if (pattern) config.modules_to_save = {"embed_tokens", "lm_head"};
+    config.ensure_weight_tying = pattern;
     if (pattern) config.alpha_pattern = {{"v_proj", 2.5}, {"q_proj", 4}};
     write_peft_config(folder_, config);
     const PeftConfig back = read_peft_config(folder_);
@@ -87,6 +100,8 @@ TEST_F(PeftTest, WritesWhatItReads) {
     EXPECT_EQ(back.use_rslora, config.use_rslora);
     EXPECT_EQ(back.rank_pattern, config.rank_pattern);  // in order
     EXPECT_EQ(back.alpha_pattern, config.alpha_pattern);
+    EXPECT_EQ(back.modules_to_save, config.modules_to_save);
+    EXPECT_EQ(back.ensure_weight_tying, config.ensure_weight_tying);
     const auto json = nlohmann::json::parse(slurp(folder_ / kPeftConfigFile));
     EXPECT_EQ(json["lora_alpha"].is_number_integer(), !pattern);
   }

@@ -248,7 +248,11 @@ TEST_P(Variant, PlacementChangesNoBit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Variants, Variant,
-                         ::testing::Values(VariantCase{"lora_pattern", "llama_untied"}),
+                         ::testing::Values(VariantCase{"lora_pattern", "llama_untied"},
+                                           VariantCase{"lora_saved_tied", "llama_tied"},
+                                           VariantCase{"lora_saved_head", "llama_tied"},
+                                           VariantCase{"lora_saved_embedding", "llama_tied"},
+                                           VariantCase{"lora_saved_norms", "llama_untied"}),
                          [](const auto& info) { return std::string(info.param.adapter); });
 
 TEST(FullMatrix, EveryPlacementOfEveryNumericsChangesNoBit) {

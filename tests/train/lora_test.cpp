@@ -51,7 +51,8 @@ TEST(LoraTargets, NamesAreTheLastComponentsOfAPath) {
 
 TEST(LoraTargets, AnExpressionMatchesAWholePath) {
   EXPECT_TRUE(finds(options({R"(.*\.q_proj)"}, true), kQuery));
-  EXPECT_TRUE(finds(options({R"(model\.layers\.\d+\.(self_attn|mlp)\.(q|down)_proj)"}, true), kDown));
+  EXPECT_TRUE(
+      finds(options({R"(model\.layers\.\d+\.(self_attn|mlp)\.(q|down)_proj)"}, true), kDown));
   EXPECT_FALSE(finds(options({"q_proj"}, true), kQuery));
   EXPECT_FALSE(finds(options({R"(model\.layers\.1)"}, true), kQuery));
   EXPECT_TRUE(finds(options({"x|.*q_proj"}, true), kQuery));
@@ -85,7 +86,8 @@ TEST(LoraTargets, WhatMatchesNothingIsRefused) {
   EXPECT_EQ(message_of(lora, ErrorKind::kBadInput).find("a.json: target_modules: \"w_proj\""), 0u);
   lora = options({"q_proj"});
   lora.rank_pattern = {{"down_proj", 3}};
-  EXPECT_EQ(message_of(lora, ErrorKind::kConfig).find("rank_pattern: \"down_proj\" matches no"), 0u);
+  EXPECT_EQ(message_of(lora, ErrorKind::kConfig).find("rank_pattern: \"down_proj\" matches no"),
+            0u);
   lora.rank_pattern = {{"(q_proj", 3}};
   EXPECT_EQ(message_of(lora, ErrorKind::kConfig).find("rank_pattern: "), 0u);
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "runtime/io/peft.h"
 #include "runtime/optim/lr_schedule.h"
 #include "runtime/train/generate.h"
 #include "runtime/train/trainer.h"
@@ -32,6 +33,11 @@ struct Case {
 
 std::string case_name(const ::testing::TestParamInfo<Case>& info) {
   return std::string(info.param.model) + "_" + info.param.kind;
+}
+
+// As an adapter's file has it.
+std::string golden_name(const std::string& kind, const std::string& param) {
+  return kind == "full" || parse_peft_tensor_name(param) ? param : peft_saved_name(param);
 }
 
 class Parity : public ::testing::TestWithParam<Case> {
@@ -67,7 +73,8 @@ TEST_P(Parity, GradientsOfTheFirstStep) {
       for (size_t p = 0; p < run.spec.units[u].params.size(); ++p) {
         const ParamSpec& param = run.spec.units[u].params[p];
         if (!param.trainable) continue;
-        const std::vector<float> want = golden.tensor(kind + ".grad." + param.name);
+        const std::vector<float> want =
+            golden.tensor(kind + ".grad." + golden_name(kind, param.name));
         const int64_t offset = trainer.partition().unit(unit).params[p].offset;
         ASSERT_EQ(static_cast<int64_t>(want.size()), param.shape.numel()) << param.name;
         EXPECT_LE(relative_distance(gradient.data<float>() + offset, want), kGradient)
@@ -101,8 +108,9 @@ TEST_P(Parity, LossesNormsAndRatesOfTwentySteps) {
     trainer.export_trained(&trained);
     if (kind == "lora") {
       for (const auto& [name, values] : trained.weights) {
-        EXPECT_LE(largest_distance(values.data(), golden.tensor("lora.final." + name)),
-                  kAdapterWeights)
+        EXPECT_LE(
+            largest_distance(values.data(), golden.tensor("lora.final." + golden_name(kind, name))),
+            kAdapterWeights)
             << name;
       }
     } else {
@@ -154,7 +162,12 @@ std::vector<Case> family_cases() {
 
 INSTANTIATE_TEST_SUITE_P(Families, Parity, ::testing::ValuesIn(family_cases()), case_name);
 
-INSTANTIATE_TEST_SUITE_P(Variants, Parity, ::testing::Values(Case{"lora_pattern", "lora"}),
+INSTANTIATE_TEST_SUITE_P(Variants, Parity,
+                         ::testing::Values(Case{"lora_pattern", "lora"},
+                                           Case{"lora_saved_tied", "lora"},
+                                           Case{"lora_saved_head", "lora"},
+                                           Case{"lora_saved_embedding", "lora"},
+                                           Case{"lora_saved_norms", "lora"}),
                          case_name);
 
 }  // namespace
