@@ -106,6 +106,7 @@ void describe_model_and_data(Visitor& v, Config& c) {
   v.real("lora_dropout", c.lora_dropout, kBelowOne);
   v.list_or_pattern("lora_target", c.lora_target);
   v.boolean("use_rslora", c.use_rslora);
+  v.boolean("use_dora", c.use_dora);
   v.integers("rank_pattern", c.rank_pattern, kSmall);
   v.reals("alpha_pattern", c.alpha_pattern, kAboveZero);
   v.list("additional_target", c.additional_target);

@@ -18,10 +18,10 @@ struct ConfigValue {
   enum class Kind { kScalar, kList, kMap, kOther };
 
   Kind kind = Kind::kOther;
-  std::string scalar;              // kScalar
-  std::vector<std::string> items;  // kList, of scalars only
+  std::string scalar;                                        // kScalar
+  std::vector<std::string> items;                            // kList, of scalars only
   std::vector<std::pair<std::string, std::string>> entries;  // kMap, of scalars only
-  std::string shown;               // for messages, one line
+  std::string shown;                                         // for messages, one line
 };
 
 using ConfigValues = std::map<std::string, ConfigValue>;

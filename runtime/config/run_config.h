@@ -61,6 +61,7 @@ struct RunConfig {
   double lora_dropout = 0.0;
   std::vector<std::string> lora_target = {"all"};  // see lora_target_is_pattern
   bool use_rslora = false;
+  bool use_dora = false;
   // By regular expressions of module paths; the first that matches wins over rank and alpha.
   std::vector<std::pair<std::string, int64_t>> rank_pattern;
   std::vector<std::pair<std::string, double>> alpha_pattern;

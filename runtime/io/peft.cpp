@@ -18,11 +18,17 @@ constexpr int64_t kMaxConfigBytes = 16 << 20;
 constexpr std::string_view kPrefix = "base_model.model.";
 constexpr std::string_view kSuffixA = ".lora_A.weight";
 constexpr std::string_view kSuffixB = ".lora_B.weight";
+constexpr std::string_view kSuffixMagnitude = ".lora_magnitude_vector";
+
+constexpr std::string_view suffix(LoraFactor factor) {
+  return factor == LoraFactor::kA   ? kSuffixA
+         : factor == LoraFactor::kB ? kSuffixB
+                                    : kSuffixMagnitude;
+}
 
 // Features that change which tensors exist or what is computed from them. Only absent, null,
 // false, empty or, for bias, "none" is known to be without effect.
-constexpr const char* kUnsupported[] = {"use_dora",
-                                        "bias",
+constexpr const char* kUnsupported[] = {"bias",
                                         "lora_bias",
                                         "layer_replication",
                                         "fan_in_fan_out",
@@ -198,6 +204,7 @@ PeftConfig read_peft_config(const std::filesystem::path& folder) {
     reader.refuse("lora_dropout", "0 <= p < 1");
   }
   config.use_rslora = reader.boolean("use_rslora");
+  config.use_dora = reader.boolean("use_dora");
   const auto ordered = nlohmann::ordered_json::parse(text);
   read_pattern(ordered, reader, "rank_pattern", config.rank_pattern, wrong_rank);
   read_pattern(ordered, reader, "alpha_pattern", config.alpha_pattern, wrong_alpha);
@@ -229,6 +236,7 @@ void write_peft_config(const std::filesystem::path& folder, const PeftConfig& co
   if (!config.modules_to_save.empty()) document["modules_to_save"] = config.modules_to_save;
   if (config.ensure_weight_tying) document["ensure_weight_tying"] = true;  // older PEFT has no key
   document["use_rslora"] = config.use_rslora;
+  document["use_dora"] = config.use_dora;
   document["rank_pattern"] = nlohmann::ordered_json::object();
   for (const auto& [pattern, rank] : config.rank_pattern) document["rank_pattern"][pattern] = rank;
   document["alpha_pattern"] = nlohmann::ordered_json::object();
@@ -241,7 +249,7 @@ void write_peft_config(const std::filesystem::path& folder, const PeftConfig& co
 std::string peft_tensor_name(std::string_view module_path, LoraFactor factor) {
   std::string name(kPrefix);
   name += module_path;
-  name += factor == LoraFactor::kA ? kSuffixA : kSuffixB;
+  name += suffix(factor);
   return name;
 }
 
@@ -252,11 +260,13 @@ std::string peft_saved_name(std::string_view parameter) {
 std::optional<PeftTensorName> parse_peft_tensor_name(std::string_view tensor_name) {
   if (!tensor_name.starts_with(kPrefix)) return std::nullopt;
   tensor_name.remove_prefix(kPrefix.size());
-  const bool is_a = tensor_name.ends_with(kSuffixA);
-  if (!is_a && !tensor_name.ends_with(kSuffixB)) return std::nullopt;
-  tensor_name.remove_suffix(kSuffixA.size());
-  if (tensor_name.empty()) return std::nullopt;
-  return PeftTensorName{std::string(tensor_name), is_a ? LoraFactor::kA : LoraFactor::kB};
+  for (const LoraFactor factor : {LoraFactor::kA, LoraFactor::kB, LoraFactor::kMagnitude}) {
+    if (!tensor_name.ends_with(suffix(factor))) continue;
+    tensor_name.remove_suffix(suffix(factor).size());
+    if (tensor_name.empty()) return std::nullopt;
+    return PeftTensorName{std::string(tensor_name), factor};
+  }
+  return std::nullopt;
 }
 
 }  // namespace athanor

@@ -24,6 +24,7 @@ struct PeftConfig {
   std::vector<std::string> target_modules;
   bool target_modules_is_pattern = false;
   bool use_rslora = false;
+  bool use_dora = false;
   // In the file's order: of several patterns that match a module's path the first counts.
   std::vector<std::pair<std::string, int64_t>> rank_pattern;
   std::vector<std::pair<std::string, double>> alpha_pattern;
@@ -39,8 +40,8 @@ inline constexpr char kPeftWeightsFile[] = "adapter_model.safetensors";
 PeftConfig read_peft_config(const std::filesystem::path& folder);
 void write_peft_config(const std::filesystem::path& folder, const PeftConfig& config);
 
-// A: [r, in], B: [out, r].
-enum class LoraFactor { kA, kB };
+// A: [r, in], B: [out, r], DoRA's magnitude: [out].
+enum class LoraFactor { kA, kB, kMagnitude };
 
 // ("model.layers.0.self_attn.q_proj", kA) →
 // "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
@@ -54,8 +55,7 @@ struct PeftTensorName {
 // Of a parameter of a saved module: "lm_head.weight" → "base_model.model.lm_head.weight".
 std::string peft_saved_name(std::string_view parameter);
 
-// Inverse of peft_tensor_name; nullopt for anything else (magnitude vectors, embeddings, saved
-// modules).
+// Inverse of peft_tensor_name; nullopt for anything else (embeddings, saved modules).
 std::optional<PeftTensorName> parse_peft_tensor_name(std::string_view tensor_name);
 
 }  // namespace athanor

@@ -27,6 +27,7 @@ LoraOptions read_lora_options(const std::filesystem::path& adapter) {
   lora.rank = config.r;
   lora.alpha = config.lora_alpha;
   lora.rslora = config.use_rslora;
+  lora.dora = config.use_dora;
   lora.rank_pattern = config.rank_pattern;
   lora.alpha_pattern = config.alpha_pattern;
   lora.saved = config.modules_to_save;

@@ -16,6 +16,7 @@ struct LoraOptions {
   double alpha = 16;
   double dropout = 0;
   bool rslora = false;
+  bool dora = false;                 // with a trained magnitude of every output
   std::vector<std::string> targets;  // module names, or one regular expression (is_pattern)
   bool is_pattern = false;
   // Regular expressions of the last components of a path, which win over rank and alpha; of several

@@ -134,7 +134,7 @@ BlockParams add_block(ModelSpec& spec, int64_t layer, const Trained& trained,
                                ParamKind::kVector, trained(prefix + shape.path), false});
   }
   for (size_t i = 0; i < kNumModules; ++i) {
-    block.lora_a[i] = block.lora_b[i] = -1;
+    block.lora_a[i] = block.lora_b[i] = block.lora_magnitude[i] = -1;
     const std::string module = prefix + shapes[i].path;
     if (targets == nullptr || shapes[i].path.empty()) continue;
     const auto adapter = targets->find(module);
@@ -152,6 +152,11 @@ BlockParams add_block(ModelSpec& spec, int64_t layer, const Trained& trained,
                                  ParamKind::kMatrix,
                                  true,
                                  true});
+    if (!spec.lora->dora) continue;
+    block.lora_magnitude[i] =
+        add(unit, {peft_tensor_name(module, LoraFactor::kMagnitude), Shape{shapes[i].out_features},
+                   ParamKind::kVector, true, true});
+    unit.params.back().weight_decay = true;  // as PEFT's optimizers do: it is no norm by its name
   }
   spec.units.push_back(std::move(unit));
   return block;

@@ -32,6 +32,7 @@ struct BlockParams {
   std::array<int, kNumModules> bias{};
   std::array<int, kNumModules> lora_a{};
   std::array<int, kNumModules> lora_b{};
+  std::array<int, kNumModules> lora_magnitude{};
   std::array<int64_t, kNumModules> lora_rank{};
   std::array<float, kNumModules> lora_scaling{};
 };

@@ -85,6 +85,18 @@ bool ModelParamSource::in_adapter(const ParamSpec& param) const {
          (param.trainable || parse_peft_tensor_name(param.name).has_value());
 }
 
+// DoRA's magnitude begins as the norm of the weight's row.
+float ModelParamSource::row_norm(const std::string& weight, int64_t row) {
+  const auto found = matrices_.find(weight);
+  ATHANOR_CHECK(found != matrices_.end(), weight + " was not checked");
+  const int64_t columns = found->second.shape[1];
+  std::vector<float> values(static_cast<size_t>(columns));
+  read(found->second, row * columns, columns, DType::kF32, values.data());
+  double sum = 0;
+  for (const float value : values) sum += static_cast<double>(value) * static_cast<double>(value);
+  return static_cast<float>(std::sqrt(sum));
+}
+
 void ModelParamSource::read(const ParamSpec& param, int64_t begin, int64_t count, DType dtype,
                             void* dst) {
   const auto lora = parse_peft_tensor_name(param.name);
@@ -103,6 +115,9 @@ void ModelParamSource::read(const ParamSpec& param, int64_t begin, int64_t count
       fill(dst, dtype, begin, count,
            [&](int64_t i) { return normal(key, i, origins_.initializer_range); });
     }
+  } else if (lora->factor == LoraFactor::kMagnitude) {
+    const std::string weight = lora->module_path + ".weight";
+    fill(dst, dtype, begin, count, [&](int64_t row) { return row_norm(weight, row); });
   } else if (lora->factor == LoraFactor::kB) {
     fill(dst, dtype, begin, count, [](int64_t) { return 0.0f; });
   } else {
@@ -125,11 +140,12 @@ std::optional<FileExtent> ModelParamSource::extent(const ParamSpec& param, int64
                     count * size};
 }
 
-void ModelParamSource::check(const std::vector<UnitSpec>& units) const {
+void ModelParamSource::check(const std::vector<UnitSpec>& units) {
   std::set<std::string> wanted;
   for (const UnitSpec& unit : units) {
     for (const ParamSpec& param : unit.params) {
       const bool lora = parse_peft_tensor_name(param.name).has_value();
+      if (!lora && param.kind == ParamKind::kMatrix) matrices_[param.name] = param;
       if (in_adapter(param)) {
         const std::string name = adapter_name(param);
         wanted.insert(name);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,14 +33,17 @@ class ModelParamSource final : public ParamSource {
 
   // Every parameter that must come from a file is there with the right shape; Error(kBadInput)
   // names tensor, found and needed. Adapter tensors that no parameter wants are errors, too.
-  void check(const std::vector<UnitSpec>& units) const;
+  // Comes before read().
+  void check(const std::vector<UnitSpec>& units);
 
  private:
   // The name under which the base has it.
   const std::string& base_name(const ParamSpec& param) const;
   bool in_adapter(const ParamSpec& param) const;
+  float row_norm(const std::string& weight, int64_t row);
 
   ParamOrigins origins_;
+  std::map<std::string, ParamSpec> matrices_;  // of the base
 };
 
 }  // namespace athanor

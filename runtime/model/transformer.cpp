@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/cross_entropy/cross_entropy.h"
+#include "kernels/dora/dora.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/embedding/embedding.h"
 #include "kernels/rms_norm/rms_norm.h"
@@ -96,35 +97,72 @@ void Transformer::norm(Tensor y, Tensor rstd, ConstTensor x, int param, const Un
                    spec_.config.norm_weight_offset, stream_);
 }
 
-// y = x W^T + bias, and where the module is adapted: lora = scaling * dropout(x) A^T, y += lora
-// B^T. Without y only what the backward pass needs is computed.
+// y (+)= bias, as a product with a column of ones.
+void Transformer::add_bias(Tensor y, int bias, bool accumulate, const UnitView& unit) {
+  ArenaScope scope(scratch_);
+  const Tensor ones = scratch_.take(dtype_, {y.dim(0), 1});
+  fill(ones, 1.0f, stream_);
+  const ConstTensor column = unit.tensor(bias).reshaped({y.dim(1), 1});
+  linear_forward(y, ones, LinearWeight{column, {}, dtype_, y.dim(1), 1}, accumulate, stream_);
+}
+
+// y = x W^T + bias, where the chain of the product goes on from the bias; with an adapter y = x W^T
+// + h B^T + bias, and with DoRA its magnitudes scale all but the bias. Without y only what the
+// backward pass needs is computed.
 void Transformer::linear(Tensor y, ConstTensor x, Linear which, const UnitView& unit,
                          BlockActivations& act, const MicroBatchView& batch) {
+  const int bias = block_param(which.layer, which.module, &BlockParams::bias);
+  const bool scaled = block_param(which.layer, which.module, &BlockParams::lora_magnitude) >= 0;
+  const bool bias_first = bias >= 0 && !scaled;
   if (y.defined()) {
-    const int bias = block_param(which.layer, which.module, &BlockParams::bias);
-    if (bias >= 0) {  // as a product with a column of ones, which the chain of x W^T goes on from
-      ArenaScope scope(scratch_);
-      const Tensor ones = scratch_.take(dtype_, {x.dim(0), 1});
-      fill(ones, 1.0f, stream_);
-      const ConstTensor column = unit.tensor(bias).reshaped({y.dim(1), 1});
-      linear_forward(y, ones, LinearWeight{column, {}, dtype_, y.dim(1), 1}, false, stream_);
-    }
+    if (bias_first) add_bias(y, bias, false, unit);
     linear_forward(y, x, unit.weight(block_param(which.layer, which.module, &BlockParams::weight)),
-                   bias >= 0, stream_);
+                   bias_first, stream_);
   }
+  if (block_param(which.layer, which.module, &BlockParams::lora_a) < 0) return;
+  lora_forward(y, x, which, unit, act, batch);
+  if (!scaled || !y.defined()) return;
+  ArenaScope scope(scratch_);
+  scale_outputs(y, y, dora(which, unit).scale, stream_);
+  if (bias >= 0) add_bias(y, bias, true, unit);
+}
+
+// h = scaling * dropout(x) A^T, kept in act; y += h B^T.
+void Transformer::lora_forward(Tensor y, ConstTensor x, Linear which, const UnitView& unit,
+                               BlockActivations& act, const MicroBatchView& batch) {
   const int a = block_param(which.layer, which.module, &BlockParams::lora_a);
-  if (a < 0) return;
   const int b = block_param(which.layer, which.module, &BlockParams::lora_b);
-  const Tensor lora = lora_hidden(which, act, x.dim(0));
+  const Tensor h = lora_hidden(which, act, x.dim(0));
   ArenaScope scope(scratch_);
   if (spec_.lora->dropout > 0 && batch.dropout) {
     const Tensor dropped = scratch_.take(dtype_, x.shape());
     dropout(dropped, x, dropout_site(which, batch), scalars_, stream_);
     x = dropped;
   }
-  linear_forward(lora, x, unit.weight(a), false, stream_);
-  scale(lora, lora, lora_scaling(which), stream_);
-  if (y.defined()) linear_forward(y, lora, unit.weight(b), true, stream_);
+  linear_forward(h, x, unit.weight(a), false, stream_);
+  scale(h, h, lora_scaling(which), stream_);
+  if (y.defined()) linear_forward(y, h, unit.weight(b), true, stream_);
+}
+
+Transformer::Dora Transformer::dora(Linear which, const UnitView& unit) {
+  const int a = block_param(which.layer, which.module, &BlockParams::lora_a);
+  const int b = block_param(which.layer, which.module, &BlockParams::lora_b);
+  const int magnitude = block_param(which.layer, which.module, &BlockParams::lora_magnitude);
+  const LinearWeight weight =
+      unit.weight(block_param(which.layer, which.module, &BlockParams::weight));
+  const int64_t out = weight.out_features;
+  const int64_t rank = unit.tensor(a).dim(0);
+  const Dora result{scratch_.take(DType::kF32, {out}), scratch_.take(DType::kF32, {out})};
+  ArenaScope scope(scratch_);
+  const Tensor squares = scratch_.take(DType::kF32, {out});
+  const Tensor product = scratch_.take(DType::kF32, {rank, out});
+  const Tensor gram = scratch_.take(DType::kF32, {rank, rank});
+  weight_row_squares(squares, weight, stream_);
+  linear_forward(product, unit.tensor(a), weight, false, stream_);
+  linear_forward(gram, unit.tensor(a), unit.weight(a), false, stream_);
+  dora_scales(result.scale, result.norm, squares, product, gram, unit.tensor(b),
+              unit.tensor(magnitude), lora_scaling(which), stream_);
+  return result;
 }
 
 // The block's own rank may be below the one that memory was taken for.

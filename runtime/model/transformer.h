@@ -119,6 +119,18 @@ class Transformer {
                   BlockActivations& act, const MicroBatchView& batch);
   void linear(Tensor y, ConstTensor x, Linear which, const UnitView& unit, BlockActivations& act,
               const MicroBatchView& batch);
+  void add_bias(Tensor y, int bias, bool accumulate, const UnitView& unit);
+  void lora_forward(Tensor y, ConstTensor x, Linear which, const UnitView& unit,
+                    BlockActivations& act, const MicroBatchView& batch);
+  // g and norm of kernels/dora in scratch memory.
+  struct Dora {
+    Tensor scale;  // [O] f32
+    Tensor norm;   // [O] f32
+  };
+  Dora dora(Linear which, const UnitView& unit);
+  // In scratch memory: the gradient of what the magnitudes scale. Also theirs.
+  Tensor dora_backward(ConstTensor dy, ConstTensor x, Linear which, const UnitView& unit,
+                       const BlockActivations& act);
   void linear_backward(Tensor dx, bool accumulate, ConstTensor dy, ConstTensor x, Linear which,
                        const UnitView& unit, const BlockActivations& act,
                        const MicroBatchView& batch);

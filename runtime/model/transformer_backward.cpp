@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "kernels/cross_entropy/cross_entropy.h"
+#include "kernels/dora/dora.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/embedding/embedding.h"
 #include "kernels/rms_norm/rms_norm.h"
@@ -32,16 +33,35 @@ void Transformer::bias_backward(Tensor dbias, ConstTensor dy) {
   linear_backward_weight(dbias.reshaped({dbias.numel(), 1}), dy, ones, stream_);
 }
 
+Tensor Transformer::dora_backward(ConstTensor dy, ConstTensor x, Linear which, const UnitView& unit,
+                                  const BlockActivations& act) {
+  const int weight = block_param(which.layer, which.module, &BlockParams::weight);
+  const int b = block_param(which.layer, which.module, &BlockParams::lora_b);
+  const int magnitude = block_param(which.layer, which.module, &BlockParams::lora_magnitude);
+  const Tensor z = scratch_.take(dtype_, dy.shape());
+  linear_forward(z, x, unit.weight(weight), false, stream_);
+  linear_forward(z, lora_hidden(which, act, x.dim(0)), unit.weight(b), true, stream_);
+  ArenaScope scope(scratch_);
+  const Dora made = dora(which, unit);
+  dora_magnitude_backward(unit.grad(magnitude), dy, z, made.norm, stream_);
+  scale_outputs(z, dy, made.scale, stream_);
+  return z;
+}
+
 // dx (+)= dy W, dW += dy^T x; with an adapter also its gradients and its share of dx.
 void Transformer::linear_backward(Tensor dx, bool accumulate, ConstTensor dy, ConstTensor x,
                                   Linear which, const UnitView& unit, const BlockActivations& act,
                                   const MicroBatchView& batch) {
+  const int bias = block_param(which.layer, which.module, &BlockParams::bias);
+  if (bias >= 0 && unit.grad(bias).defined()) bias_backward(unit.grad(bias), dy);
+  ArenaScope scope(scratch_);
+  if (block_param(which.layer, which.module, &BlockParams::lora_magnitude) >= 0) {
+    dy = dora_backward(dy, x, which, unit, act);
+  }
   const int weight = block_param(which.layer, which.module, &BlockParams::weight);
   if (dx.defined()) linear_backward_input(dx, dy, unit.weight(weight), accumulate, stream_);
   const Tensor dweight = unit.grad(weight);
   if (dweight.defined()) linear_backward_weight(dweight, dy, x, stream_);
-  const int bias = block_param(which.layer, which.module, &BlockParams::bias);
-  if (bias >= 0 && unit.grad(bias).defined()) bias_backward(unit.grad(bias), dy);
   if (block_param(which.layer, which.module, &BlockParams::lora_a) >= 0) {
     lora_backward(dx, dy, x, which, unit, act, batch);
   }

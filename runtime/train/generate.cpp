@@ -71,8 +71,16 @@ struct Generator::Impl {
     const int64_t qkv = c.query_size() + 2 * c.key_value_size();
     const int64_t widest = std::max({c.hidden_size, qkv, 2 * c.intermediate_size});
     const int64_t heads = c.num_attention_heads + c.num_key_value_heads;
+    int64_t dora = 0;  // norms, and products with A
+    if (spec.lora && spec.lora->dora) {
+      for (const BlockParams& block : spec.blocks) {
+        for (const int64_t rank : block.lora_rank) {
+          dora = std::max(dora, (widest + rank) * (rank + 3) * 4 + 8 * kAlignment);
+        }
+      }
+    }
     return align_up(piece() * widest * 4) + align_up(piece() * heads * 4) + 8 * kAlignment +
-           align_up(piece() * 4);
+           align_up(piece() * 4) + dora;
   }
 
   void carve(Arena& arena) {

@@ -103,6 +103,7 @@ PeftConfig adapter_config(const ResolvedRun& run) {
   config.lora_alpha = lora.alpha;
   config.lora_dropout = lora.dropout;
   config.use_rslora = lora.rslora;
+  config.use_dora = lora.dora;
   config.modules_to_save = lora.saved;
   config.ensure_weight_tying = !lora.saved.empty() && run.spec.config.tie_word_embeddings &&
                                run.spec.units[0].params[0].trainable;

@@ -15,6 +15,7 @@ LoraOptions lora_options(const RunConfig& config) {
     lora.rank = config.lora_rank;
     lora.alpha = config.lora_alpha;
     lora.rslora = config.use_rslora;
+    lora.dora = config.use_dora;
     lora.rank_pattern = config.rank_pattern;
     lora.alpha_pattern = config.alpha_pattern;
     lora.saved = config.additional_target;

@@ -34,7 +34,7 @@ TEST_F(PeftTest, ReadsDefaultsAndToleratesTheUnknown) {
 }
 
 TEST_F(PeftTest, RefusesWhatChangesTheMathematics) {
-  for (const char* more : {R"("use_dora":true)",
+  for (const char* more : {R"("use_dora":1)",
                            R"("bias":"all")",
                            R"("bias":"lora_only")",
                            R"("modules_to_save":[1])",
@@ -85,6 +85,7 @@ TEST_F(PeftTest, WritesWhatItReads) {
                                     : std::vector<std::string>{"q_proj", "v_proj"};
     config.target_modules_is_pattern = pattern;
     config.use_rslora = pattern;
+    config.use_dora = pattern;
     if (pattern) config.rank_pattern = {{"v_proj", 3}, {R"(layers\.1\.q_proj)", 7}};
     if (pattern) config.modules_to_save = {"embed_tokens", "lm_head"};
     config.ensure_weight_tying = pattern;
@@ -98,6 +99,7 @@ TEST_F(PeftTest, WritesWhatItReads) {
     EXPECT_EQ(back.target_modules, config.target_modules);
     EXPECT_EQ(back.target_modules_is_pattern, config.target_modules_is_pattern);
     EXPECT_EQ(back.use_rslora, config.use_rslora);
+    EXPECT_EQ(back.use_dora, config.use_dora);
     EXPECT_EQ(back.rank_pattern, config.rank_pattern);  // in order
     EXPECT_EQ(back.alpha_pattern, config.alpha_pattern);
     EXPECT_EQ(back.modules_to_save, config.modules_to_save);
@@ -111,7 +113,7 @@ TEST(PeftNames, GoBothWays) {
   const std::string path = "model.layers.0.self_attn.q_proj";
   const std::string name = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight";
   EXPECT_EQ(peft_tensor_name(path, LoraFactor::kA), name);
-  for (const LoraFactor factor : {LoraFactor::kA, LoraFactor::kB}) {
+  for (const LoraFactor factor : {LoraFactor::kA, LoraFactor::kB, LoraFactor::kMagnitude}) {
     const auto parsed = parse_peft_tensor_name(peft_tensor_name(path, factor));
     ASSERT_TRUE(parsed.has_value());
     EXPECT_EQ(parsed->module_path, path);
@@ -119,7 +121,7 @@ TEST(PeftNames, GoBothWays) {
   }
   for (const char* other :
        {"model.layers.0.q_proj.lora_A.weight", "base_model.model.lm_head.weight",
-        "base_model.model.x.lora_magnitude_vector", "base_model.model..lora_A.weigh",
+        "base_model.model.lora_magnitude_vector", "base_model.model..lora_A.weigh",
         "base_model.model.x.lora_embedding_A", "base_model.model.lora_A.weight", ""}) {
     EXPECT_FALSE(parse_peft_tensor_name(other).has_value()) << other;
   }

@@ -42,10 +42,9 @@ std::string EquivalenceCase::numerics_name() const {
          (!family.empty() ? "_" + family
           : tied          ? "_tied"
                           : "_untied") +
-         (adapter.empty() ? "" : "_" + adapter) +
-         (packing ? "_packed" : "_rows") + (micro_step ? "_micro" : "") + "_L" +
-         std::to_string(batching.lanes) + "M" + std::to_string(batching.micro_batches) +
-         (world == 3 ? "_of3" : "");
+         (adapter.empty() ? "" : "_" + adapter) + (packing ? "_packed" : "_rows") +
+         (micro_step ? "_micro" : "") + "_L" + std::to_string(batching.lanes) + "M" +
+         std::to_string(batching.micro_batches) + (world == 3 ? "_of3" : "");
 }
 
 std::string EquivalenceCase::name() const {
@@ -59,8 +58,8 @@ std::string EquivalenceCase::name() const {
 RunConfig EquivalenceCase::config(const std::filesystem::path& output) const {
   const std::filesystem::path goldens = ATHANOR_GOLDEN_DIR;
   const std::filesystem::path model = goldens / (!family.empty() ? family
-                                                   : tied          ? "llama_tied"
-                                                                   : "llama_untied");
+                                                 : tied          ? "llama_tied"
+                                                                 : "llama_untied");
   RunConfig config;
   config.model_name_or_path = model;
   config.dataset = {model / "data.jsonl"};

@@ -252,7 +252,8 @@ INSTANTIATE_TEST_SUITE_P(Variants, Variant,
                                            VariantCase{"lora_saved_tied", "llama_tied"},
                                            VariantCase{"lora_saved_head", "llama_tied"},
                                            VariantCase{"lora_saved_embedding", "llama_tied"},
-                                           VariantCase{"lora_saved_norms", "llama_untied"}),
+                                           VariantCase{"lora_saved_norms", "llama_untied"},
+                                           VariantCase{"lora_dora", "qwen2"}),
                          [](const auto& info) { return std::string(info.param.adapter); });
 
 TEST(FullMatrix, EveryPlacementOfEveryNumericsChangesNoBit) {

@@ -162,13 +162,12 @@ std::vector<Case> family_cases() {
 
 INSTANTIATE_TEST_SUITE_P(Families, Parity, ::testing::ValuesIn(family_cases()), case_name);
 
-INSTANTIATE_TEST_SUITE_P(Variants, Parity,
-                         ::testing::Values(Case{"lora_pattern", "lora"},
-                                           Case{"lora_saved_tied", "lora"},
-                                           Case{"lora_saved_head", "lora"},
-                                           Case{"lora_saved_embedding", "lora"},
-                                           Case{"lora_saved_norms", "lora"}),
-                         case_name);
+INSTANTIATE_TEST_SUITE_P(
+    Variants, Parity,
+    ::testing::Values(Case{"lora_pattern", "lora"}, Case{"lora_saved_tied", "lora"},
+                      Case{"lora_saved_head", "lora"}, Case{"lora_saved_embedding", "lora"},
+                      Case{"lora_saved_norms", "lora"}, Case{"lora_dora", "lora"}),
+    case_name);
 
 }  // namespace
 }  // namespace athanor::testing
