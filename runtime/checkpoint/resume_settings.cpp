@@ -21,9 +21,15 @@ constexpr const char* kAllowed[] = {
     "output_dir", "overwrite_output_dir", "device", "threads", "pin_threads", "ranks",
     "memory_budget", "gradient_checkpointing"};
 
-constexpr const char* kRefused[] = {"finetuning_type", "train_from_scratch",
-                                    "lora_rank",       "lora_target",
-                                    "optim",           "per_device_train_batch_size"};
+constexpr const char* kRefused[] = {"finetuning_type",
+                                    "train_from_scratch",
+                                    "lora_rank",
+                                    "lora_target",
+                                    "rank_pattern",
+                                    "use_dora",
+                                    "additional_target",
+                                    "optim",
+                                    "per_device_train_batch_size"};
 
 const std::string* value_of(const FlatSettings& settings, const std::string& key) {
   const auto found = std::ranges::find(settings, key, &FlatSettings::value_type::first);

@@ -90,6 +90,7 @@ TEST(ResumeSettings, UnknownKeysNeedTheFlag) {
   EXPECT_EQ(change_rule("zero.stage"), ChangeRule::kAllowed);
   EXPECT_EQ(change_rule("a key of a later version"), ChangeRule::kNeedsFlag);
   EXPECT_EQ(change_rule("per_device_train_batch_size"), ChangeRule::kRefused);
+  EXPECT_EQ(change_rule("use_dora"), ChangeRule::kRefused);
 }
 
 TEST(ResumeSettings, LanesAndRowsOfAStepAreKept) {
