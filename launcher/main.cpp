@@ -181,6 +181,8 @@ int dispatch(int argc, char** argv) {
   generate_verb->add_option("--seed", generate.seed);
   generate_verb->add_option("--threads", generate.threads)->check(CLI::Range(0, 4096));
   generate_verb->add_flag("--chat", generate.chat, "the prompt is a user's message");
+  generate_verb->add_option("--template", generate.chat_template,
+                            "with --chat: a chat template by name instead of the model's own");
   generate_verb->add_flag("--bf16", generate.bf16, "weights and activations in bfloat16");
   generate_verb->add_option("--logits-of", generate.logits_of,
                             "JSON list of token ids: write their logits and stop");

@@ -96,12 +96,13 @@ int run_generate(const GenerateArguments& arguments) {
   std::string text = arguments.prompt;
   std::vector<int32_t> stops = tokenizer.eos_ids();
   if (arguments.chat) {
-    const ChatTemplate chat = ChatTemplate::named("chatml");
-    const ChatMessage message{"user", arguments.prompt};
-    text = chat.render({&message, 1}, true).text;
-    if (const auto id = tokenizer.token_to_id(chat.end_of_turn())) stops.push_back(*id);
+    const ChatTemplate chat = ChatTemplate::load(arguments.chat_template, arguments.model);
+    text = chat.prompt({{text_message("user", arguments.prompt)}});
+    const std::vector<int32_t> end = tokenizer.encode(chat.end_of_turn(), false);
+    if (!end.empty() && tokenizer.is_special(end.front())) stops.push_back(end.front());
   }
-  std::vector<int32_t> prompt = encode_from(tokenizer, text, true, "--prompt");
+  // A template writes BOS itself.
+  std::vector<int32_t> prompt = encode_from(tokenizer, text, !arguments.chat, "--prompt");
   if (prompt.empty()) {
     if (!tokenizer.bos_id()) {
       throw Error(ErrorKind::kUsage, "--prompt: empty, and the model has no BOS to start from");

@@ -56,6 +56,7 @@ struct GenerateArguments {
   double top_p = 1;
   uint64_t seed = 42;
   bool chat = false;
+  std::string chat_template;  // as the key `template`; empty: the model's own
   bool bf16 = false;
   int threads = 0;        // 0: all cores
   std::string logits_of;  // JSON list of ids: write their logits instead of generating

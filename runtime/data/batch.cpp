@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "runtime/data/permutation.h"
+#include "runtime/data/sample_builder.h"
 
 namespace athanor {
 namespace {
@@ -61,12 +62,6 @@ Rows make_rows(const std::vector<Sample>& samples, const BatchOptions& options) 
     for (int64_t i = 0; i < count; ++i) rows[i] = {i};
   }
   return rows;
-}
-
-int64_t count_targets(const Sample& sample) {
-  if (sample.labels.empty()) return 0;
-  return std::count_if(sample.labels.begin() + 1, sample.labels.end(),
-                       [](int32_t label) { return label != kNoLoss; });
 }
 
 void append(MicroBatch& batch, const Sample& sample, int64_t id) {
@@ -146,6 +141,10 @@ int64_t BatchSource::rows() const { return static_cast<int64_t>(impl_->rows.size
 const std::vector<int64_t>& BatchSource::row(int64_t index) const {
   ATHANOR_CHECK(index >= 0 && index < rows(), "row " + std::to_string(index));
   return impl_->rows[index];
+}
+const Sample& BatchSource::sample(int64_t id) const {
+  ATHANOR_CHECK(id >= 0 && id < samples(), "sample " + std::to_string(id));
+  return impl_->samples[id];
 }
 int64_t BatchSource::micro_batches_per_epoch() const { return impl_->micro_batches(); }
 

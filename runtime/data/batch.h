@@ -39,6 +39,8 @@ class BatchSource {
   BatchSource& operator=(BatchSource&&) noexcept;
 
   int64_t samples() const;
+  // By the ids that row() and MicroBatch::sample_ids hold; its origin is the record.
+  const Sample& sample(int64_t id) const;
   int64_t rows() const;
   // Sample ids of a row, before shuffling.
   const std::vector<int64_t>& row(int64_t index) const;

@@ -1,32 +1,23 @@
-// From records to samples: render, tokenize once, mark what is learned, cut to length.
+// Files to samples: reading, counting, splitting off what is kept for evaluation.
 #include "runtime/data/dataset.h"
 
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <span>
 
 #include "core/error.h"
-#include "runtime/data/chat.h"
 #include "runtime/data/dataset_info.h"
 #include "runtime/data/json_field.h"
 #include "runtime/data/permutation.h"
 #include "runtime/data/record.h"
 #include "runtime/data/record_reader.h"
-#include "runtime/data/utf8.h"
+#include "runtime/data/sample_builder.h"
 
 namespace athanor {
 namespace {
 
 // Stream numbers of permutation(), one for each use of randomness in this folder.
 constexpr uint64_t kValidationStream = uint64_t{1} << 63;
-
-// Targets as the loss sees them: the first token is never predicted.
-int64_t count_targets(const Sample& sample) {
-  int64_t targets = 0;
-  for (size_t i = 1; i < sample.labels.size(); ++i) targets += sample.labels[i] != kNoLoss ? 1 : 0;
-  return targets;
-}
 
 void check_options(const DataOptions& options) {
   const auto fail = [](const std::string& message) { throw Error(ErrorKind::kConfig, message); };
@@ -43,129 +34,6 @@ void check_options(const DataOptions& options) {
          std::to_string(size));
   }
 }
-
-// Samples of one record, before they are counted.
-class SampleBuilder {
- public:
-  SampleBuilder(const DataOptions& options, const Tokenizer* tokenizer, int64_t vocab_size)
-      : options_(options),
-        tokenizer_(tokenizer),
-        vocab_size_(vocab_size),
-        template_(ChatTemplate::named(options.template_name)) {}
-
-  int64_t vocab_size() const { return vocab_size_; }
-  int64_t truncated() const { return truncated_; }
-
-  std::vector<Sample> build(Record record) {
-    if (auto* tokens = std::get_if<TokenRecord>(&record)) {
-      Sample sample{std::move(tokens->input_ids), std::move(tokens->labels)};
-      return options_.stage == Stage::kPt ? split(sample) : truncate(std::move(sample));
-    }
-    if (tokenizer_ == nullptr) {
-      throw Error(ErrorKind::kConfig,
-                  "the record is text, but there is no tokenizer (tokenizer.json in "
-                  "model_name_or_path)");
-    }
-    if (const auto* text = std::get_if<TextRecord>(&record)) return whole_text(text->text);
-    const RenderedChat chat = template_.render(std::get<ChatRecord>(record).messages, false);
-    return options_.stage == Stage::kPt ? whole_text(chat.text) : truncate(answers_only(chat));
-  }
-
- private:
-  // With the post-processor's tokens, unless the text already has them.
-  Encoding tokenize(std::string_view text) const {
-    Encoding encoding = tokenizer_->encode_with_spans(text, false);
-    const std::vector<int32_t>& prefix = tokenizer_->prefix_ids();
-    const std::vector<int32_t>& suffix = tokenizer_->suffix_ids();
-    std::vector<int32_t>& ids = encoding.ids;
-    const bool has_prefix =
-        ids.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), ids.begin());
-    if (!has_prefix) {
-      ids.insert(ids.begin(), prefix.begin(), prefix.end());
-      encoding.spans.insert(encoding.spans.begin(), prefix.size(), ByteSpan{});
-    }
-    const bool has_suffix =
-        ids.size() >= suffix.size() && std::equal(suffix.rbegin(), suffix.rend(), ids.rbegin());
-    if (!has_suffix) {
-      ids.insert(ids.end(), suffix.begin(), suffix.end());
-      encoding.spans.insert(encoding.spans.end(), suffix.size(), ByteSpan{});
-    }
-    check_vocabulary(ids);
-    return encoding;
-  }
-
-  void check_vocabulary(const std::vector<int32_t>& ids) const {
-    for (const int32_t id : ids) {
-      if (id < 0 || id >= vocab_size_) {
-        const auto token = tokenizer_->id_to_token(id).value_or("");
-        throw Error(ErrorKind::kBadInput, "the tokenizer gives id " + std::to_string(id) + " (" +
-                                              in_quotes(token) + "), but the model has only " +
-                                              std::to_string(vocab_size_) + " rows (vocab_size)");
-      }
-    }
-  }
-
-  std::vector<Sample> whole_text(std::string_view text) const {
-    Sample sample;
-    sample.input_ids = tokenize(text).ids;
-    const std::optional<int32_t> eos = tokenizer_->eos_id();
-    if (eos && (sample.input_ids.empty() || sample.input_ids.back() != *eos)) {
-      sample.input_ids.push_back(*eos);
-      check_vocabulary({*eos});
-    }
-    sample.labels = sample.input_ids;
-    return split(sample);
-  }
-
-  Sample answers_only(const RenderedChat& chat) const {
-    Encoding encoding = tokenize(chat.text);
-    std::span<const ByteSpan> trained = chat.trained;
-    if (options_.mask_history && !trained.empty()) trained = trained.last(1);
-    const ByteSpan everything{0, static_cast<int64_t>(chat.text.size())};
-    if (options_.train_on_prompt) trained = {&everything, 1};
-    Sample sample{std::move(encoding.ids), {}};
-    sample.labels.assign(sample.input_ids.size(), kNoLoss);
-    size_t next = 0;  // tokens and trained spans both go from left to right
-    for (size_t i = 0; i < sample.input_ids.size(); ++i) {
-      const ByteSpan span = encoding.spans[i];
-      if (span.size() == 0) continue;
-      while (next < trained.size() && trained[next].end <= span.begin) ++next;
-      if (next == trained.size()) break;
-      if (overlap(span, trained[next])) sample.labels[i] = sample.input_ids[i];
-    }
-    return sample;
-  }
-
-  std::vector<Sample> truncate(Sample sample) {
-    if (static_cast<int64_t>(sample.input_ids.size()) > options_.cutoff_len) {
-      sample.input_ids.resize(options_.cutoff_len);
-      sample.labels.resize(options_.cutoff_len);
-      ++truncated_;
-    }
-    std::vector<Sample> samples;
-    samples.push_back(std::move(sample));
-    return samples;
-  }
-
-  std::vector<Sample> split(const Sample& sample) const {
-    std::vector<Sample> pieces;
-    const int64_t size = static_cast<int64_t>(sample.input_ids.size());
-    for (int64_t begin = 0; begin < size; begin += options_.cutoff_len) {
-      const int64_t end = std::min(size, begin + options_.cutoff_len);
-      const auto cut = [&](const std::vector<int32_t>& ids) {
-        return std::vector<int32_t>(ids.begin() + begin, ids.begin() + end);
-      };
-      pieces.push_back({cut(sample.input_ids), cut(sample.labels)});
-    }
-    return pieces;
-  }
-
-  const DataOptions& options_;
-  const Tokenizer* tokenizer_;
-  int64_t vocab_size_;
-  ChatTemplate template_;
-  int64_t truncated_ = 0;
-};
 
 // The samples of one record stay together: they go to training or to evaluation as one.
 using SamplesByRecord = std::vector<std::vector<Sample>>;
@@ -192,15 +60,18 @@ void read_dataset(const DatasetSource& source, int64_t max_records, SampleBuilde
   std::optional<RecordParser> parser;
   DatasetFileReport file_report{file, "", 0};
   read_record_texts(source.file, [&](std::string_view text, TextPlace start) {
-    const nlohmann::json json = parse_json(text, file, start);
+    const nlohmann::json json = parse_record_json(text, file, start);
     const JsonField record(json, place_name(file, start));
     if (!parser) parser.emplace(record, source.columns);
-    Record parsed = parser->parse(record, builder.vocab_size());
+    Record parsed = parser->parse(record, text, builder.vocab_size());
     std::vector<Sample> built;
     try {
       built = builder.build(std::move(parsed));
     } catch (const Error& error) {
       throw Error(error.kind(), record.place() + ": " + error.message());
+    }
+    for (Sample& sample : built) {
+      sample.origin = {static_cast<int32_t>(report.files.size()), start.line};
     }
     keep_samples(std::move(built), out, report);
     ++file_report.records;
@@ -258,7 +129,11 @@ LoadedData load_data(const DataOptions& options, const Tokenizer* tokenizer, int
   for (const DatasetSource& source : sources) {
     read_dataset(source, options.max_samples, builder, records, data.report);
   }
-  data.report.truncated = builder.truncated();
+  data.report.truncated = builder.seen().truncated;
+  data.report.chats = builder.seen().chats;
+  data.report.last_turn_only = builder.seen().last_turn_only;
+  data.report.double_bos = builder.seen().double_bos;
+  data.report.ends_trained = builder.seen().ends_trained;
   if (records.empty()) {
     throw Error(ErrorKind::kBadInput,
                 "dataset: " + file_names(data.report) +

@@ -12,10 +12,17 @@ namespace athanor {
 
 inline constexpr int32_t kNoLoss = -100;
 
+// The record that a sample was made from.
+struct SampleOrigin {
+  int32_t file = 0;  // index into DatasetReport::files
+  int64_t line = 0;  // of the record's first character, from 1
+};
+
 struct Sample {
   std::vector<int32_t> input_ids;
   // labels[i] belongs to input_ids[i] (not shifted); kNoLoss where nothing is learned.
   std::vector<int32_t> labels;
+  SampleOrigin origin = {};
 };
 
 enum class Stage {
@@ -27,7 +34,8 @@ struct DataOptions {
   Stage stage = Stage::kSft;
   std::vector<std::string> datasets;  // paths, or names in dataset_dir/dataset_info.json
   std::filesystem::path dataset_dir = "data";
-  std::string template_name = "chatml";
+  std::string template_name;        // empty or "default": the model's own
+  std::filesystem::path model_dir;  // with the files of the tokenizer and its chat template
   int64_t cutoff_len = 2048;
   bool packing = false;          // for BatchSource; the samples are the same
   bool train_on_prompt = false;  // loss on the whole conversation
@@ -48,6 +56,10 @@ struct DatasetReport {
   int64_t records = 0;
   int64_t skipped_without_target = 0;  // samples that have no token to learn
   int64_t truncated = 0;               // samples cut at cutoff_len
+  int64_t chats = 0;                   // conversations in stage sft, and of those:
+  int64_t last_turn_only = 0;          // trained on their last answer only, see RenderedChat
+  int64_t double_bos = 0;              // begin with two BOS
+  int64_t ends_trained = 0;            // where a token that ends a turn is learned
   int64_t tokens = 0;                  // of the samples kept, train and eval
   int64_t target_tokens = 0;           // those among them that are learned
 };

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "runtime/data/json_field.h"
 #include "runtime/data/json_text.h"
@@ -12,9 +13,12 @@
 namespace athanor {
 namespace {
 
+constexpr const char* kEndings[] = {".json", ".jsonl", ".json.zst", ".jsonl.zst"};
+
 bool is_path(const std::string& entry) {
-  return entry.find('/') != std::string::npos || entry.ends_with(".json") ||
-         entry.ends_with(".jsonl");
+  if (entry.find('/') != std::string::npos) return true;
+  return std::any_of(std::begin(kEndings), std::end(kEndings),
+                     [&](const char* ending) { return entry.ends_with(ending); });
 }
 
 std::string names_of(const JsonField& info) {
@@ -27,31 +31,63 @@ std::string names_of(const JsonField& info) {
   return keys.size() > kListed ? list + ", …" : list;
 }
 
-AlpacaColumns columns_of(const JsonField& entry) {
-  AlpacaColumns columns;
-  const std::optional<JsonField> mapping = entry.find("columns");
-  if (!mapping) return columns;
-  for (const std::string& key : mapping->keys()) {
-    const std::optional<JsonField> column = mapping->find(key);
-    const std::string name = column ? column->string() : "";
-    if (key == "prompt") {
-      columns.prompt = name;
-    } else if (key == "query") {
-      columns.query = name;
-    } else if (key == "response") {
-      columns.response = name;
-    } else if (key == "system") {
-      columns.system = name;
-    } else if (key == "history") {
-      columns.history = name;
-    } else if (column) {
-      column->fail(
-          "this column is not supported yet (known: prompt, query, response, system, "
-          "history)");
+using Member = std::string RecordColumns::*;
+struct Name {
+  const char* key;
+  Member member;
+};
+
+constexpr Name kColumns[] = {
+    {"prompt", &RecordColumns::prompt},     {"query", &RecordColumns::query},
+    {"response", &RecordColumns::response}, {"history", &RecordColumns::history},
+    {"system", &RecordColumns::system},     {"tools", &RecordColumns::tools},
+    {"messages", &RecordColumns::messages},
+};
+constexpr Name kTags[] = {
+    {"role_tag", &RecordColumns::role_tag},
+    {"content_tag", &RecordColumns::content_tag},
+    {"user_tag", &RecordColumns::user_tag},
+    {"assistant_tag", &RecordColumns::assistant_tag},
+    {"observation_tag", &RecordColumns::observation_tag},
+    {"function_tag", &RecordColumns::function_tag},
+    {"system_tag", &RecordColumns::system_tag},
+};
+
+// Puts the strings of `mapping` into the members they name; null empties one.
+void read_names(const JsonField& mapping, std::span<const Name> names, RecordColumns& columns) {
+  for (const std::string& key : mapping.keys()) {
+    const auto name = std::find_if(names.begin(), names.end(),
+                                   [&](const Name& known) { return key == known.key; });
+    const std::optional<JsonField> value = mapping.find(key);
+    if (name != names.end()) {
+      columns.*(name->member) = value ? value->string() : "";
+    } else if (value) {
+      std::string known;
+      for (const Name& one : names) known += (known.empty() ? "" : ", ") + std::string(one.key);
+      value->fail("is not supported yet (known: " + known + ")");
     }
   }
+}
+
+RecordColumns columns_of(const JsonField& entry) {
+  RecordColumns columns;
+  const std::string formatting = entry.string_or("formatting", "alpaca");
+  columns.chat = formatting != "alpaca";
+  if (formatting == "openai") {
+    columns.messages = "messages";
+    columns.tools = "tools";
+    columns.role_tag = "role";
+    columns.content_tag = "content";
+    columns.user_tag = "user";
+    columns.assistant_tag = "assistant";
+    columns.observation_tag = "tool";
+  }
+  const std::optional<JsonField> mapping = entry.find("columns");
+  if (mapping) read_names(*mapping, kColumns, columns);
+  if (const auto tags = entry.find("tags")) read_names(*tags, kTags, columns);
   // {"prompt": "text"} alone is a column of texts: pre-training.
-  if (!mapping->find("response") && mapping->find("prompt") && columns.prompt != "instruction") {
+  if (mapping && !mapping->find("response") && mapping->find("prompt") &&
+      columns.prompt != "instruction") {
     columns.response.clear();
   }
   return columns;
@@ -74,8 +110,9 @@ void refuse_unsupported(const JsonField& entry) {
     entry.at("split").fail("only the split train is supported for files");
   }
   const std::string formatting = entry.string_or("formatting", "alpaca");
-  if (formatting != "alpaca") {
-    entry.at("formatting").fail(in_quotes(formatting) + " is not supported yet (known: alpaca)");
+  if (formatting != "alpaca" && formatting != "sharegpt" && formatting != "openai") {
+    entry.at("formatting")
+        .fail(in_quotes(formatting) + " is not supported yet (known: alpaca, sharegpt, openai)");
   }
   if (!entry.find("file_name")) {
     entry.fail("field \"file_name\" is missing; data sets are not downloaded, get the file first");
@@ -103,7 +140,9 @@ DatasetSource resolve_dataset(const std::string& entry, const std::filesystem::p
   }
   refuse_unsupported(*found);
   DatasetSource source{dataset_dir / found->at("file_name").string(), std::nullopt};
-  if (found->find("columns") || found->find("formatting")) source.columns = columns_of(*found);
+  if (found->find("columns") || found->find("formatting") || found->find("tags")) {
+    source.columns = columns_of(*found);
+  }
   return source;
 }
 

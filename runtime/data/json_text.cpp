@@ -5,7 +5,9 @@
 #include <cerrno>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <system_error>
+#include <vector>
 
 #include "runtime/data/utf8.h"
 
@@ -59,6 +61,47 @@ void check_depth(std::string_view text, const std::string& file, TextPlace start
   }
 }
 
+int64_t count_members(const nlohmann::json& value) {
+  int64_t count = value.is_object() ? static_cast<int64_t>(value.size()) : 0;
+  if (value.is_structured()) {
+    for (const nlohmann::json& item : value) count += count_members(item);
+  }
+  return count;
+}
+
+// Colons outside strings, in valid JSON: one for each key as written.
+int64_t count_written_keys(std::string_view text) {
+  int64_t count = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (in_string && text[i] == '\\') {
+      ++i;
+    } else if (text[i] == '"') {
+      in_string = !in_string;
+    } else if (!in_string && text[i] == ':') {
+      ++count;
+    }
+  }
+  return count;
+}
+
+// The first key that an object has twice.
+std::string repeated_key(std::string_view text) {
+  std::vector<std::set<std::string>> open;
+  std::string found;
+  const auto watch = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& value) {
+    if (event == nlohmann::json::parse_event_t::object_start) open.emplace_back();
+    if (event == nlohmann::json::parse_event_t::object_end) open.pop_back();
+    if (event == nlohmann::json::parse_event_t::key && found.empty() &&
+        !open.back().insert(value.get<std::string>()).second) {
+      found = value.get<std::string>();
+    }
+    return true;
+  };
+  const auto ignored = nlohmann::json::parse(text, watch);
+  return found;
+}
+
 // nlohmann's "[json.exception.parse_error.101] parse error at line 1, column 8: syntax error …"
 std::string reason(const std::string& what) {
   const size_t column = what.find(", column ");
@@ -95,6 +138,16 @@ nlohmann::json parse_json(std::string_view text, const std::string& file, TextPl
   } catch (const nlohmann::json::exception& error) {
     fail_at(text, file, start, 0, reason(error.what()));
   }
+}
+
+nlohmann::json parse_record_json(std::string_view text, const std::string& file, TextPlace start) {
+  nlohmann::json record = parse_json(text, file, start);
+  if (count_members(record) != count_written_keys(text)) {
+    throw Error(ErrorKind::kBadInput, place_name(file, start) + ": the key " +
+                                          in_quotes(repeated_key(text)) +
+                                          " stands twice in an object");
+  }
+  return record;
 }
 
 std::string last_reason() {

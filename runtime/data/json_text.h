@@ -24,6 +24,9 @@ std::string place_name(const std::string& file, TextPlace place);
 // Parses one JSON value that begins at `start` of `file`; kBadInput at the place of the fault.
 nlohmann::json parse_json(std::string_view text, const std::string& file, TextPlace start = {});
 
+// The same for records of data: a key that an object has twice is kBadInput, too.
+nlohmann::json parse_record_json(std::string_view text, const std::string& file, TextPlace start);
+
 // What the system says about the call that failed last.
 std::string last_reason();
 

@@ -1,10 +1,10 @@
-// Record formats: alpaca, messages, text, pre-tokenised.
+// Record formats: which one a file has, and those that are not conversations.
 #include "runtime/data/record.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "runtime/data/chat_record.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/utf8.h"
 
@@ -12,7 +12,8 @@ namespace athanor {
 namespace {
 
 constexpr const char* kKnownFormats =
-    "known: {instruction, input, output}, {messages}, {text}, {input_ids, labels}";
+    "known: {instruction, input, output}, {conversations}, {messages}, {prompt, completion}, "
+    "{text}, {input_ids, labels}";
 
 [[noreturn]] void unknown_format(const JsonField& record) {
   std::string keys;
@@ -23,22 +24,6 @@ constexpr const char* kKnownFormats =
   record.fail("cannot tell the format of a record with the keys " +
               (keys.empty() ? "(none)" : keys) + " (" + kKnownFormats +
               "; other names: a columns mapping in dataset_info.json)");
-}
-
-ChatRecord parse_messages(const JsonField& record) {
-  static constexpr std::string_view kRoles[] = {"system", "user", "assistant", "tool"};
-  const JsonField list = record.at("messages");
-  ChatRecord chat;
-  for (const JsonField& item : list.items()) {
-    const JsonField role = item.at("role");
-    if (std::find(std::begin(kRoles), std::end(kRoles), role.string()) == std::end(kRoles)) {
-      role.fail("unknown role " + in_quotes(role.string()) +
-                " (known: system, user, assistant, tool)");
-    }
-    chat.messages.push_back({role.string(), item.at("content").string()});
-  }
-  if (chat.messages.empty()) list.fail("the conversation is empty");
-  return chat;
 }
 
 std::vector<int32_t> parse_ids(const JsonField& list, int64_t vocab_size, bool labels) {
@@ -89,8 +74,12 @@ const char* record_format_name(RecordFormat format) {
   switch (format) {
     case RecordFormat::kAlpaca:
       return "alpaca";
+    case RecordFormat::kShareGpt:
+      return "sharegpt";
     case RecordFormat::kMessages:
       return "messages";
+    case RecordFormat::kCompletion:
+      return "prompt-completion";
     case RecordFormat::kText:
       return "text";
     case RecordFormat::kTokens:
@@ -99,71 +88,67 @@ const char* record_format_name(RecordFormat format) {
   return "";
 }
 
-RecordParser::RecordParser(const JsonField& first, const std::optional<AlpacaColumns>& columns) {
+RecordParser::RecordParser(const JsonField& first, const std::optional<RecordColumns>& columns) {
   first.require_object();
-  if (columns) {
-    columns_ = *columns;
-    const bool is_text = columns_.response.empty();
-    format_ = is_text ? RecordFormat::kText : RecordFormat::kAlpaca;
+  if (!columns) {
+    detect(first);
+    return;
+  }
+  columns_ = *columns;
+  declared_ = true;
+  if (columns_.chat) {
+    const bool openai = columns_.role_tag == "role" && columns_.content_tag == "content" &&
+                        columns_.user_tag == "user" && columns_.assistant_tag == "assistant";
+    format_ = openai ? RecordFormat::kMessages : RecordFormat::kShareGpt;
+  } else {
+    format_ = columns_.response.empty() ? RecordFormat::kText : RecordFormat::kAlpaca;
     text_column_ = columns_.prompt;
-  } else if (first.find("input_ids")) {
+  }
+}
+
+void RecordParser::detect(const JsonField& first) {
+  columns_.system = "system";
+  columns_.history = "history";
+  columns_.tools = "tools";
+  if (first.find("input_ids")) {
     format_ = RecordFormat::kTokens;
   } else if (first.find("messages")) {
     format_ = RecordFormat::kMessages;
+    columns_.messages = "messages";
+  } else if (const auto list = first.find("conversations")) {
+    const std::vector<JsonField> items = list->items();
+    const bool openai = !items.empty() && items.front().find("role");
+    format_ = openai ? RecordFormat::kMessages : RecordFormat::kShareGpt;
   } else if (first.find("instruction") && first.find("output")) {
     format_ = RecordFormat::kAlpaca;
-    columns_.system = "system";
-    columns_.history = "history";
+  } else if (first.find("prompt") && first.find("completion")) {
+    format_ = RecordFormat::kCompletion;
   } else if (first.find("text")) {
     format_ = RecordFormat::kText;
-  } else if (first.find("conversations")) {
-    first.fail("the sharegpt format (\"conversations\") is not supported yet (" +
-               std::string(kKnownFormats) + ")");
   } else {
     unknown_format(first);
   }
 }
 
-Record RecordParser::parse(const JsonField& record, int64_t vocab_size) const {
+Record RecordParser::parse(const JsonField& record, std::string_view json,
+                           int64_t vocab_size) const {
   record.require_object();
   switch (format_) {
     case RecordFormat::kAlpaca:
-      return parse_alpaca(record);
+      return parse_alpaca(record, columns_);
+    case RecordFormat::kShareGpt:
+      return parse_sharegpt(record, columns_, declared_);
     case RecordFormat::kMessages:
-      return parse_messages(record);
+      return parse_messages(record, json, columns_);
+    case RecordFormat::kCompletion:
+      if (record.at("prompt").value().is_array()) return parse_message_completion(record, json);
+      return CompletionRecord{record.at("prompt").string(), record.at("completion").string()};
     case RecordFormat::kTokens:
       return parse_tokens(record, vocab_size);
     case RecordFormat::kText:
       break;
   }
   return TextRecord{record.at(text_column_).string()};
-}
-
-ChatRecord RecordParser::parse_alpaca(const JsonField& record) const {
-  const auto optional_text = [&](const std::string& column) {
-    return column.empty() ? "" : record.string_or(column, "");
-  };
-  ChatRecord chat;
-  if (std::string system = optional_text(columns_.system); !system.empty()) {
-    chat.messages.push_back({"system", std::move(system)});
-  }
-  if (!columns_.history.empty()) {
-    if (const auto history = record.find(columns_.history)) {
-      for (const JsonField& turn : history->items()) {
-        const std::vector<JsonField> pair = turn.items();
-        if (pair.size() != 2) turn.fail("expected [user, assistant]");
-        chat.messages.push_back({"user", pair[0].string()});
-        chat.messages.push_back({"assistant", pair[1].string()});
-      }
-    }
-  }
-  std::string user = record.at(columns_.prompt).string();
-  if (const std::string query = optional_text(columns_.query); !query.empty()) {
-    user += (user.empty() ? "" : "\n") + query;
-  }
-  chat.messages.push_back({"user", std::move(user)});
-  chat.messages.push_back({"assistant", record.at(columns_.response).string()});
-  return chat;
 }
 
 }  // namespace athanor

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -13,36 +14,39 @@
 
 namespace athanor {
 
-enum class RecordFormat { kAlpaca, kMessages, kText, kTokens };
+enum class RecordFormat { kAlpaca, kShareGpt, kMessages, kCompletion, kText, kTokens };
 const char* record_format_name(RecordFormat format);
 
-struct ChatRecord {
-  std::vector<ChatMessage> messages;
-};
 struct TextRecord {
   std::string text;
+};
+struct CompletionRecord {
+  std::string prompt;
+  std::string completion;
 };
 struct TokenRecord {
   std::vector<int32_t> input_ids;
   std::vector<int32_t> labels;
 };
-using Record = std::variant<ChatRecord, TextRecord, TokenRecord>;
+using Record = std::variant<Conversation, TextRecord, CompletionRecord, TokenRecord>;
 
 // How the records of one file are read: seen from its first record (and the columns that
 // dataset_info.json gives), then demanded of all.
 class RecordParser {
  public:
-  RecordParser(const JsonField& first_record, const std::optional<AlpacaColumns>& columns);
+  RecordParser(const JsonField& first_record, const std::optional<RecordColumns>& columns);
 
   RecordFormat format() const { return format_; }
-  // vocab_size bounds the ids of pre-tokenised records.
-  Record parse(const JsonField& record, int64_t vocab_size) const;
+  // `json` is the text of the record, in which objects have their order of keys; vocab_size bounds
+  // the ids of pre-tokenised records.
+  Record parse(const JsonField& record, std::string_view json, int64_t vocab_size) const;
 
  private:
-  ChatRecord parse_alpaca(const JsonField& record) const;
+  void detect(const JsonField& first_record);
 
   RecordFormat format_ = RecordFormat::kText;
-  AlpacaColumns columns_;
+  RecordColumns columns_;
+  bool declared_ = false;  // the columns come from dataset_info.json
   std::string text_column_ = "text";
 };
 

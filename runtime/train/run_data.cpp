@@ -16,7 +16,8 @@ RunData load_run_data(const ResolvedRun& run) {
   options.stage = config.stage == StageOption::kPt ? Stage::kPt : Stage::kSft;
   options.datasets = config.dataset;
   options.dataset_dir = config.dataset_dir;
-  if (!config.template_name.empty()) options.template_name = config.template_name;
+  options.template_name = config.template_name;
+  options.model_dir = config.model_name_or_path;
   options.cutoff_len = config.cutoff_len;
   options.packing = config.packing;
   options.train_on_prompt = config.train_on_prompt;

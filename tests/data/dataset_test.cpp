@@ -14,6 +14,7 @@ class DatasetTest : public ::testing::Test {
     folder_.write("tokenizer_config.json", R"({"eos_token": "<|endoftext|>"})");
     use(byte_tokenizer_json());
     options_.dataset_dir = folder_.path();
+    options_.template_name = "chatml";
   }
 
   void use(const nlohmann::json& tokenizer) {
@@ -93,15 +94,21 @@ TEST_F(DatasetTest, MessagesTrainEveryAssistantTurnUnlessHistoryIsMasked) {
   EXPECT_EQ(learned(all.train[0]), text_of(all.train[0]));
 }
 
-TEST_F(DatasetTest, BosIsThereOnceAndNotLearned) {
+TEST_F(DatasetTest, BosOfAChatIsTheTemplatesAndOfATextThePostProcessors) {
   nlohmann::json tokenizer = byte_tokenizer_json();
   tokenizer["post_processor"] = nlohmann::json::parse(R"({"type": "TemplateProcessing",
     "single": [{"SpecialToken": {"id": "B"}}, {"Sequence": {"id": "A"}}],
     "special_tokens": {"B": {"ids": [258]}}})");
   use(tokenizer);
-  const LoadedData chat = load("a.jsonl", R"({"instruction": "i", "output": "o"})");
-  EXPECT_EQ(chat.train[0].input_ids[0], 258);
-  EXPECT_EQ(chat.train[0].labels[0], kNoLoss);
+  const std::string record = R"({"instruction": "i", "output": "o"})";
+  EXPECT_EQ(load("a.jsonl", record).train[0].input_ids[0], 256);
+  options_.template_name.clear();
+  options_.model_dir = folder_.path();
+  folder_.write("chat_template.jinja",
+                "<|endoftext|>{% for m in messages %}{{ m.content }}{% endfor %}");
+  const LoadedData chat = load("a.jsonl", record);
+  EXPECT_EQ(chat.train[0].input_ids, (std::vector<int32_t>{258, 'i', 'o'}));
+  EXPECT_EQ(chat.train[0].labels, (std::vector<int32_t>{kNoLoss, kNoLoss, 'o'}));
   const LoadedData text =
       load("t.jsonl", "{\"text\": \"ab\"}\n\n{\"text\": \"<|endoftext|>ab<|endoftext|>\"}\n");
   const std::vector<int32_t> expected = {258, 'a', 'b', 258};
@@ -218,12 +225,121 @@ TEST_F(DatasetTest, PiecesOfATextStayOnOneSideOfTheSplit) {
   }
 }
 
+TEST_F(DatasetTest, SharegptMapsRolesAndCalls) {
+  options_.template_name = "qwen";
+  const std::string record =
+      R"({"conversations": [{"from": "system", "value": "S"}, {"from": "human", "value": "u"},)"
+      R"( {"from": "function_call", "value": "{\"name\": \"f\", \"arguments\": {\"z\": 1, \"a\": 2}}"},)"
+      R"( {"from": "observation", "value": "r"}, {"from": "gpt", "value": "v"}],)"
+      R"( "tools": "[{\"name\": \"f\", \"description\": \"d\"}]"})";
+  const LoadedData data = load("s.jsonl", record);
+  const std::string text = text_of(data.train[0]);
+  EXPECT_NE(text.find("<tools>\n{\"type\": \"function\", \"function\": {\"name\": \"f\", "
+                      "\"description\": \"d\"}}\n</tools>"),
+            std::string::npos)
+      << text;
+  // The order of the arguments is the record's.
+  EXPECT_EQ(
+      learned(data.train[0]),
+      "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"z\": 1, \"a\": 2}}\n</tool_call><|im_end|>"
+      "v<|im_end|>");
+  EXPECT_NE(text.find("<|im_start|>user\n<tool_response>\nr\n</tool_response><|im_end|>"),
+            std::string::npos);
+  EXPECT_EQ(data.report.files[0].format, "sharegpt");
+}
+
+TEST_F(DatasetTest, DatasetInfoNamesColumnsAndTags) {
+  folder_.write("s.json", R"([{"talk": [{"who": "U", "what": "u"}, {"who": "A", "what": "v"}],
+                               "sys": "S"}])");
+  folder_.write("o.json", R"([{"messages": [{"role": "user", "content": "q"},
+                                            {"role": "assistant", "content": "a"}]}])");
+  folder_.write("dataset_info.json", R"({
+    "share": {"file_name": "s.json", "formatting": "sharegpt",
+              "columns": {"messages": "talk", "system": "sys"},
+              "tags": {"role_tag": "who", "content_tag": "what", "user_tag": "U",
+                       "assistant_tag": "A"}},
+    "open": {"file_name": "o.json", "formatting": "sharegpt", "columns": {"messages": "messages"},
+             "tags": {"role_tag": "role", "content_tag": "content", "user_tag": "user",
+                      "assistant_tag": "assistant", "system_tag": "system"}},
+    "newer": {"file_name": "o.json", "formatting": "openai"}})");
+  options_.datasets = {"share", "open", "newer"};
+  const LoadedData data = load_data(options_, &*tokenizer_, kByteTokenizerVocab);
+  EXPECT_EQ(text_of(data.train[0]),
+            "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nu<|im_end|>\n"
+            "<|im_start|>assistant\nv<|im_end|>\n");
+  EXPECT_EQ(text_of(data.train[1]), text_of(data.train[2]));
+  EXPECT_EQ(learned(data.train[1]), "a<|im_end|>");
+}
+
+TEST_F(DatasetTest, MessagesHaveToolsPartsAndWeights) {
+  options_.template_name = "qwen";
+  const LoadedData data = load(
+      "m.jsonl",
+      R"({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"},)"
+      R"( {"type": "text", "value": "b"}]}, {"role": "assistant", "content": "x", "weight": 0},)"
+      R"( {"role": "user", "content": "c"}, {"role": "assistant", "content": null,)"
+      R"( "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"k\": 1}"}}]}],)"
+      R"( "tools": [{"type": "function", "function": {"name": "f"}}]})");
+  EXPECT_NE(text_of(data.train[0]).find("user\nab<|im_end|>"), std::string::npos);
+  EXPECT_EQ(learned(data.train[0]),
+            "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"k\": 1}}\n</tool_call><|im_end|>");
+}
+
+TEST_F(DatasetTest, CompletionsAreLearnedWithEosAndPromptsAreNot) {
+  const LoadedData data = load("p.jsonl",
+                               "{\"prompt\": \"a b\", \"completion\": \" c\"}\n"
+                               "{\"prompt\": [{\"role\": \"user\", \"content\": \"q\"}, "
+                               "{\"role\": \"assistant\", \"content\": \"old\"}], \"completion\": "
+                               "[{\"role\": \"assistant\", \"content\": \"new\"}]}\n");
+  EXPECT_EQ(text_of(data.train[0]), "a b c<|endoftext|>");
+  EXPECT_EQ(learned(data.train[0]), " c<|endoftext|>");
+  EXPECT_EQ(data.report.files[0].format, "prompt-completion");
+  ASSERT_EQ(data.train.size(), 2u);
+  EXPECT_EQ(learned(data.train[1]), "new<|im_end|>");
+}
+
+TEST_F(DatasetTest, ASampleKnowsItsRecord) {
+  options_.datasets = {folder_.write("a.jsonl", "\n{\"text\": \"abcd\"}\n"),
+                       folder_.write("b.json", "[\n{\"text\": \"e\"},\n\n {\"text\": \"f\"}]")};
+  options_.cutoff_len = 3;
+  const LoadedData data = load_data(options_, &*tokenizer_, kByteTokenizerVocab);
+  ASSERT_EQ(data.train.size(), 4u);
+  const int64_t expected[][2] = {{0, 2}, {0, 2}, {1, 2}, {1, 4}};
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(data.train[i].origin.file, expected[i][0]) << i;
+    EXPECT_EQ(data.train[i].origin.line, expected[i][1]) << i;
+  }
+}
+
+TEST_F(DatasetTest, TheReportCountsWhatIsOddAboutChats) {
+  nlohmann::json names = {{"bos_token", "<|endoftext|>"}, {"eos_token", "<|im_end|>"}};
+  folder_.write("tokenizer_config.json", names.dump());
+  use(byte_tokenizer_json());
+  options_.template_name.clear();
+  options_.model_dir = folder_.path();
+  folder_.write("chat_template.jinja",
+                "{{ bos_token + bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}");
+  const LoadedData odd = load(
+      "m.jsonl",
+      R"({"messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "v"},)"
+      R"( {"role": "user", "content": "w"}, {"role": "assistant", "content": "x"}]})");
+  EXPECT_EQ(odd.report.chats, 1);
+  EXPECT_EQ(odd.report.double_bos, 1);
+  EXPECT_EQ(odd.report.last_turn_only, 0);
+  options_.template_name = "chatml";
+  const LoadedData fine = load("a.jsonl", R"({"instruction": "i", "output": "o"})");
+  EXPECT_EQ(fine.report.double_bos, 0);
+  EXPECT_EQ(fine.report.ends_trained, 1);
+}
+
 TEST(DatasetFiles, LlamaFactoryDemosLoad) {
   const auto data = test_data();
   if (!data) GTEST_SKIP() << "ATHANOR_TEST_DATA is not set to the shared test data";
   const Tokenizer tokenizer = Tokenizer::load(*data / "stories260K/hf");
   DataOptions options;
   options.cutoff_len = 512;
+  options.template_name = "alpaca";
+  options.model_dir = *data / "stories260K/hf";
   const std::filesystem::path folder = *data / "datasets/llamafactory";
   for (const char* name : {"identity.json", "alpaca_en_demo.json", "c4_demo.jsonl"}) {
     options.datasets.push_back((folder / name).string());
@@ -233,7 +349,10 @@ TEST(DatasetFiles, LlamaFactoryDemosLoad) {
   EXPECT_EQ(loaded.report.files[0].records, 91);
   EXPECT_EQ(loaded.report.files[1].records, 999);
   EXPECT_EQ(loaded.report.files[2].records, 300);
-  EXPECT_EQ(loaded.train[0].input_ids[0], 1);
+  const auto text = std::find_if(loaded.train.begin(), loaded.train.end(),
+                                 [](const Sample& sample) { return sample.origin.file == 2; });
+  ASSERT_NE(text, loaded.train.end());
+  EXPECT_EQ(text->input_ids[0], 1);  // text begins with BOS
   EXPECT_GT(loaded.report.target_tokens, 0);
 }
 

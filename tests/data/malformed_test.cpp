@@ -33,6 +33,7 @@ TEST_P(MalformedDataset, NamesTheLineAndColumn) {
   const Tokenizer tokenizer =
       Tokenizer::load(folder.write("tokenizer.json", byte_tokenizer_json().dump()));
   DataOptions options;
+  options.template_name = "chatml";
   options.datasets = {folder.write(GetParam().file, GetParam().content)};
   expect_error([&] { load_data(options, &tokenizer, kByteTokenizerVocab); }, GetParam().kind,
                GetParam().contains);
@@ -51,12 +52,36 @@ INSTANTIATE_TEST_SUITE_P(
         DatasetCase{"a.jsonl", "{\"question\": \"a\"}\n", "a.jsonl:1:1: cannot tell the format"},
         DatasetCase{"a.jsonl", "{}\n", "a.jsonl:1:1: cannot tell the format"},
         DatasetCase{"a.jsonl", "[1]\n", "a.jsonl:1:1: expected an object, found array"},
-        DatasetCase{"a.jsonl", "{\"conversations\": []}\n", "sharegpt"},
+        DatasetCase{"a.jsonl", "{\"conversations\": []}\n", "conversations: the conversation is"},
+        DatasetCase{"a.jsonl", "{\"conversations\": [{\"from\": \"x\", \"value\": \"\"}]}\n",
+                    "conversations[0].from: unknown role \"x\" (known: human, gpt, system"},
+        DatasetCase{"a.jsonl",
+                    "{\"conversations\": [{\"from\": \"function_call\", \"value\": \"{\"}]}\n",
+                    "a.jsonl:1:1: conversations[0].value"},
+        DatasetCase{"a.jsonl",
+                    "{\"conversations\": [{\"from\": \"function_call\", \"value\": \"3\"}]}\n",
+                    "conversations[0].value: expected {\"name\": "},
+        DatasetCase{
+            "a.jsonl",
+            "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image\"}]}]}\n",
+            "messages[0].content[0].type: only parts"},
+        DatasetCase{
+            "a.jsonl",
+            "{\"messages\": [{\"role\": \"assistant\", \"content\": \"\", \"weight\": 0.5}]}\n",
+            "messages[0].weight: expected 0 or 1"},
+        DatasetCase{"a.jsonl",
+                    "{\"messages\": [{\"role\": \"user\", \"content\": \"\"}], \"tools\": 3}\n",
+                    "tools: expected a list of tools"},
+        DatasetCase{"a.jsonl", "{\"prompt\": \"a\", \"completion\": [1]}\n",
+                    "completion: expected a string"},
+        DatasetCase{"a.jsonl", "{\"text\": \"a\", \"text\": \"b\"}\n",
+                    "a.jsonl:1:1: the key \"text\" stands twice"},
+        DatasetCase{"a.jsonl", "{\"text\": \"a\\ud800b\"}\n", "a.jsonl:1:18: invalid JSON"},
         DatasetCase{"a.jsonl", "{\"messages\": []}\n", "messages: the conversation is empty"},
         DatasetCase{"a.jsonl", "{\"messages\": [{\"role\": \"bot\", \"content\": \"\"}]}\n",
                     "messages[0].role: unknown role \"bot\""},
         DatasetCase{"a.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": [1]}]}\n",
-                    "messages[0].content: expected a string, found array"},
+                    "messages[0].content[0]: expected an object, found number"},
         DatasetCase{"a.jsonl", "{\"input_ids\": [1, 259]}\n", "input_ids[1]: expected a token id"},
         DatasetCase{"a.jsonl", "{\"input_ids\": [1, -100]}\n", "input_ids[1]"},
         DatasetCase{"a.jsonl", "{\"input_ids\": [1, 1.5]}\n", "input_ids[1]"},
@@ -108,7 +133,7 @@ TEST(MalformedDataset, ConfigurationErrorsAreConfig) {
   const TempFolder folder;
   const std::string text = folder.write("t.jsonl", "{\"text\": \"abc\"}\n");
   folder.write("dataset_info.json", R"({
-    "share": {"file_name": "s.json", "formatting": "sharegpt"},
+    "share": {"file_name": "s.json", "formatting": "odd"},
     "hub": {"hf_hub_url": "a/b"},
     "images": {"file_name": "s.json", "columns": {"images": "image"}},
     "gone": {"file_name": "gone.json"}})");
@@ -137,7 +162,7 @@ TEST(MalformedDataset, ConfigurationErrorsAreConfig) {
       text, [](DataOptions& o) { o.val_size = 1.5; }, "val_size");
   config(
       text, [](DataOptions& o) { o.val_size = -1; }, "val_size");
-  expect_error([&] { load_with("share", same); }, ErrorKind::kBadInput, "\"sharegpt\" is not");
+  expect_error([&] { load_with("share", same); }, ErrorKind::kBadInput, "\"odd\" is not");
   expect_error([&] { load_with("hub", same); }, ErrorKind::kBadInput, "hub: field \"file_name\"");
   expect_error([&] { load_with("images", same); }, ErrorKind::kBadInput, "images.columns.images");
 }

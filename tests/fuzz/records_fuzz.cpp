@@ -27,6 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   DataOptions options;
   options.datasets = {fuzz::folder().write(text.starts_with('[') ? "a.json" : "a.jsonl", text)};
   options.cutoff_len = 64;
+  options.template_name = "qwen";
   for (const Stage stage : {Stage::kSft, Stage::kPt}) {
     options.stage = stage;
     fuzz::expect_only_errors([&] {
