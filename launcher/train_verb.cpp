@@ -223,14 +223,10 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
   log_info("data: " + std::to_string(data.report.records) + " records, " +
            std::to_string(data.report.tokens) + " tokens, " +
            std::to_string(data.report.target_tokens) + " of them trained, " +
-           std::to_string(data.train.rows()) + " rows" +
-           (data.report.skipped_without_target > 0
-                ? ", " + std::to_string(data.report.skipped_without_target) +
-                      " samples skipped without a target"
-                : "") +
-           (data.report.truncated > 0
-                ? ", " + std::to_string(data.report.truncated) + " cut at cutoff_len"
-                : ""));
+           std::to_string(data.train.rows()) + " rows");
+  if (process.rank == 0) {
+    for (const std::string& warning : data_warnings(data.report)) log_warning("data: " + warning);
+  }
   Timeline profile;
   const Job job{run, data, shares, stop, {arguments.profile.empty() ? nullptr : &profile, planned}};
   const RunOutcome outcome = process.world_size == 1 && world > 1 ? run_as_threads(job, world)

@@ -30,6 +30,9 @@ constexpr std::span<const Choice<E>> choices(const Choice<E> (&table)[N]) {
 
 inline constexpr Choice<StageOption> kStages[] = {{StageOption::kSft, "sft"},
                                                   {StageOption::kPt, "pt"}};
+inline constexpr Choice<MixOption> kMixes[] = {{MixOption::kConcat, "concat"},
+                                               {MixOption::kInterleaveUnder, "interleave_under"},
+                                               {MixOption::kInterleaveOver, "interleave_over"}};
 inline constexpr Choice<FinetuningOption> kFinetuning[] = {{FinetuningOption::kLora, "lora"},
                                                            {FinetuningOption::kFull, "full"}};
 inline constexpr Choice<LrSchedulerOption> kLrSchedulers[] = {
@@ -112,6 +115,9 @@ void describe_model_and_data(Visitor& v, Config& c) {
   v.list("additional_target", c.additional_target);
   v.list("dataset", c.dataset);
   v.text("dataset_dir", c.dataset_dir);
+  v.choice("mix_strategy", c.mix_strategy, choices(kMixes));
+  v.list("interleave_probs", c.interleave_probs);
+  v.boolean("skip_bad", c.skip_bad);
   v.text("template", c.template_name);
   v.integer("cutoff_len", c.cutoff_len, kPositive);
   v.boolean("packing", c.packing);

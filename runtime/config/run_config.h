@@ -15,6 +15,7 @@
 namespace athanor {
 
 enum class StageOption { kSft, kPt };
+enum class MixOption { kConcat, kInterleaveUnder, kInterleaveOver };
 enum class FinetuningOption { kLora, kFull };
 enum class LrSchedulerOption { kConstant, kConstantWithWarmup, kLinear, kCosine };
 enum class OptimizerOption { kAdamW, kSgd, kAdamW8Bit, kLion };
@@ -69,6 +70,9 @@ struct RunConfig {
 
   std::vector<std::string> dataset;
   std::string dataset_dir = "data";
+  MixOption mix_strategy = MixOption::kConcat;
+  std::vector<std::string> interleave_probs;  // numbers, one for each dataset
+  bool skip_bad = false;                      // leave bad records out
   std::string template_name;  // key `template`; absent: the model's own chat template
   int64_t cutoff_len = 2048;
   bool packing = false;

@@ -15,7 +15,8 @@ namespace {
 constexpr const char* kUserNames[] = {"human", "user"};
 constexpr const char* kAssistantNames[] = {"gpt", "assistant", "model", "chatgpt", "bot"};
 constexpr const char* kToolNames[] = {"observation", "tool", "function_response"};
-constexpr std::string_view kRoles[] = {"system", "developer", "user", "assistant", "tool", "ipython"};
+constexpr std::string_view kRoles[] = {"system",    "developer", "user",
+                                       "assistant", "tool",      "ipython"};
 
 bool is_one_of(std::string_view name, std::span<const char* const> names) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -32,8 +33,9 @@ const jinja::Value& member(const jinja::Value& dict, std::string_view key) {
 jinja::Value framed_tools(const jinja::Value& tools, const JsonField& field) {
   if (tools.is_none() || (tools.is_string() && tools.string().empty())) return jinja::Value::none();
   const jinja::Value list =
-      tools.is_string() ? jinja::value_from_json(tools.string(), field.place() + ": " + field.path())
-                        : tools;
+      tools.is_string()
+          ? jinja::value_from_json(tools.string(), field.place() + ": " + field.path())
+          : tools;
   if (!list.is_sequence()) field.fail("expected a list of tools, or a string that is one");
   if (list.items().empty()) return jinja::Value::none();
   jinja::List framed;

@@ -66,8 +66,8 @@ std::map<std::string, std::string> special_token_names(const fs::path& model_dir
                             "cls_token", "mask_token"}) {
       const std::optional<JsonField> token = root.find(key);
       if (!token) continue;
-      names.emplace(key, token->value().is_object() ? token->at("content").string()
-                                                    : token->string());
+      names.emplace(key,
+                    token->value().is_object() ? token->at("content").string() : token->string());
     }
   }
   return names;

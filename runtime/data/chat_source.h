@@ -1,5 +1,5 @@
-// Where a chat template comes from: the files of a model folder, or runtime/data/templates. Internal
-// to runtime/data and the verb `render`.
+// Where a chat template comes from: the files of a model folder, or runtime/data/templates.
+// Internal to runtime/data and the verb `render`.
 #pragma once
 
 #include <filesystem>

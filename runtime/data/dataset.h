@@ -30,6 +30,12 @@ enum class Stage {
   kPt,   // loss on all text
 };
 
+enum class Mix {
+  kConcat,           // one set after the other
+  kInterleaveUnder,  // in turns, until the first set is used up
+  kInterleaveOver,   // in turns, until every set is used up; used ones begin again
+};
+
 struct DataOptions {
   Stage stage = Stage::kSft;
   std::vector<std::string> datasets;  // paths, or names in dataset_dir/dataset_info.json
@@ -42,6 +48,9 @@ struct DataOptions {
   bool mask_history = false;     // loss on the last assistant turn only
   int64_t max_samples = 0;       // records read of each dataset; 0: all
   double val_size = 0;           // share (< 1) or number (>= 1) of records kept for evaluation
+  Mix mix = Mix::kConcat;        // of the records that are trained
+  std::vector<double> interleave_probs;  // how likely each set is next; empty: strictly in turn
+  bool skip_bad = false;                 // leave bad records out instead of stopping at the first
   uint64_t seed = 42;
 };
 
@@ -60,6 +69,8 @@ struct DatasetReport {
   int64_t last_turn_only = 0;          // trained on their last answer only, see RenderedChat
   int64_t double_bos = 0;              // begin with two BOS
   int64_t ends_trained = 0;            // where a token that ends a turn is learned
+  int64_t bad_records = 0;             // left out by skip_bad
+  std::vector<std::string> bad;        // what was wrong with the first of them
   int64_t tokens = 0;                  // of the samples kept, train and eval
   int64_t target_tokens = 0;           // those among them that are learned
 };
@@ -74,5 +85,8 @@ struct LoadedData {
 // against vocab_size, the number of rows of the model's embedding. Bad records are kBadInput
 // "file:line:column: …", missing files and bad options kConfig.
 LoadedData load_data(const DataOptions& options, const Tokenizer* tokenizer, int64_t vocab_size);
+
+// What in the report is likely a mistake, a line each.
+std::vector<std::string> data_warnings(const DatasetReport& report);
 
 }  // namespace athanor

@@ -29,4 +29,8 @@ std::vector<int64_t> permutation(int64_t n, uint64_t seed, uint64_t stream) {
   return order;
 }
 
+double random_share(uint64_t index, uint64_t seed, uint64_t stream) {
+  return static_cast<double>(mix(mix(mix(seed) ^ stream) + index) >> 11) * 0x1p-53;
+}
+
 }  // namespace athanor

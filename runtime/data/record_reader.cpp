@@ -1,18 +1,20 @@
-// Cuts dataset files into records. Lines are read in blocks, so a .jsonl file may be larger than
-// memory; a .json array is cut without building it as a whole.
+// Cuts dataset files into records. Both forms are read in blocks and hold one record at a time, so
+// a file may be larger than memory.
 #include "runtime/data/record_reader.h"
 
-#include <fstream>
-#include <nlohmann/json.hpp>
+#include <algorithm>
+#include <memory>
+#include <span>
+#include <string>
 
+#include "runtime/data/byte_source.h"
 #include "runtime/data/utf8.h"
 
 namespace athanor {
 namespace {
 
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
-// An array is read as a whole; a larger set belongs into a .jsonl file.
-constexpr int64_t kMaxArrayBytes = int64_t{4} << 30;
+constexpr size_t kBlockBytes = size_t{1} << 20;
 constexpr std::string_view kWhiteSpace = " \t\r\n";
 
 std::string too_long(int64_t max_bytes) {
@@ -22,15 +24,12 @@ std::string too_long(int64_t max_bytes) {
 class LineReader {
  public:
   LineReader(const std::filesystem::path& file, const RecordTextHandler& handle, int64_t max_bytes)
-      : name_(file.string()), in_(file, std::ios::binary), handle_(handle), max_bytes_(max_bytes) {
-    if (!in_) throw Error(ErrorKind::kIo, name_ + ": cannot open: " + last_reason());
-  }
+      : name_(file.string()), in_(open_bytes(file)), handle_(handle), max_bytes_(max_bytes) {}
 
   void run() {
-    std::string block(size_t{1} << 20, '\0');
-    while (in_) {
-      in_.read(block.data(), static_cast<std::streamsize>(block.size()));
-      std::string_view rest(block.data(), static_cast<size_t>(in_.gcount()));
+    std::string block(kBlockBytes, '\0');
+    while (const size_t count = in_->read(block)) {
+      std::string_view rest(block.data(), count);
       for (size_t end = rest.find('\n'); end != std::string_view::npos; end = rest.find('\n')) {
         append(rest.substr(0, end));
         rest.remove_prefix(end + 1);
@@ -38,7 +37,6 @@ class LineReader {
       }
       append(rest);
     }
-    if (in_.bad()) throw Error(ErrorKind::kIo, name_ + ": cannot read the file");
     finish_line();
   }
 
@@ -65,7 +63,7 @@ class LineReader {
   }
 
   std::string name_;
-  std::ifstream in_;
+  std::unique_ptr<ByteSource> in_;
   const RecordTextHandler& handle_;
   int64_t max_bytes_;
   std::string line_;
@@ -74,12 +72,12 @@ class LineReader {
 
 class ArrayReader {
  public:
-  ArrayReader(std::string name, std::string_view text, const RecordTextHandler& handle,
-              int64_t max_bytes)
-      : name_(std::move(name)), text_(text), handle_(handle), max_bytes_(max_bytes) {}
+  ArrayReader(const std::filesystem::path& file, const RecordTextHandler& handle, int64_t max_bytes)
+      : name_(file.string()), in_(open_bytes(file)), handle_(handle), max_bytes_(max_bytes) {}
 
   void run() {
-    if (text_.starts_with(kByteOrderMark)) text_.remove_prefix(3);
+    fill();
+    if (window_.starts_with(kByteOrderMark)) at_ = kByteOrderMark.size();
     skip_space();
     if (peek() != '[') {
       fail("expected a JSON array of records (name the file .jsonl if it has one per line)");
@@ -92,21 +90,36 @@ class ArrayReader {
       return;
     }
     skip_space();
-    if (at_ < text_.size()) fail("unexpected text after the array");
+    if (!at_end()) fail("unexpected text after the array");
   }
 
  private:
-  char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
+  // Drops what is behind and reads a block; false at the end of the file.
+  bool fill() {
+    window_.erase(0, at_);
+    at_ = 0;
+    const size_t size = window_.size();
+    window_.resize(size + kBlockBytes);
+    const size_t count = in_->read(std::span(window_).subspan(size));
+    window_.resize(size + count);
+    return count > 0;
+  }
+
+  bool at_end() { return at_ == window_.size() && !fill(); }
+  char peek() { return at_end() ? '\0' : window_[at_]; }
 
   // Moves on by `count` bytes and keeps the place.
   void step(size_t count) {
-    place_ = advance(place_, text_.substr(at_, count));
+    place_ = advance(place_, std::string_view(window_).substr(at_, count));
     at_ += count;
   }
 
   void skip_space() {
-    const size_t next = text_.find_first_not_of(kWhiteSpace, at_);
-    step((next == std::string_view::npos ? text_.size() : next) - at_);
+    while (!at_end()) {
+      const size_t next = std::min(window_.find_first_not_of(kWhiteSpace, at_), window_.size());
+      step(next - at_);
+      if (at_ < window_.size()) return;
+    }
   }
 
   [[noreturn]] void fail(const std::string& message) const {
@@ -117,31 +130,42 @@ class ArrayReader {
   bool read_elements() {
     while (true) {
       skip_space();
-      std::string_view element = text_.substr(at_, element_size());
-      const TextPlace start = place_;
-      step(element.size());
+      const size_t size = element_size();
+      std::string_view element = std::string_view(window_).substr(at_, size);
       element = element.substr(0, element.find_last_not_of(kWhiteSpace) + 1);
-      if (element.empty()) fail("expected a record");
-      if (static_cast<int64_t>(element.size()) > max_bytes_) {
-        throw Error(ErrorKind::kBadInput, place_name(name_, start) + too_long(max_bytes_));
+      if (static_cast<int64_t>(element.size()) > max_bytes_) too_long_here();
+      const TextPlace start = place_;
+      if (element.empty()) {
+        step(size);
+        fail("expected a record");
       }
       if (!handle_(element, start)) return false;
-      if (at_ == text_.size()) fail("the array is not closed, expected , or ]");
+      step(size);
+      if (at_end()) fail("the array is not closed, expected , or ]");
       const char closer = peek();
       step(1);
       if (closer == ']') return true;
     }
   }
 
+  [[noreturn]] void too_long_here() const {
+    throw Error(ErrorKind::kBadInput, place_name(name_, place_) + too_long(max_bytes_));
+  }
+
   // Up to the comma or bracket that ends the element; what is inside is checked by the parser.
-  size_t element_size() const {
+  size_t element_size() {
     int64_t depth = 0;
     bool in_string = false;
-    for (size_t i = at_; i < text_.size(); ++i) {
-      const char c = text_[i];
+    bool escaped = false;
+    for (size_t i = 0; at_ + i < window_.size() || fill(); ++i) {
+      // White space behind the element does not count, within reason.
+      if (static_cast<int64_t>(i) > max_bytes_ + static_cast<int64_t>(kBlockBytes)) too_long_here();
+      const char c = window_[at_ + i];
       if (in_string) {
-        if (c == '\\') {
-          ++i;
+        if (escaped) {
+          escaped = false;
+        } else if (c == '\\') {
+          escaped = true;
         } else if (c == '"') {
           in_string = false;
         }
@@ -150,18 +174,19 @@ class ArrayReader {
       } else if (c == '[' || c == '{') {
         ++depth;
       } else if (depth == 0 && (c == ',' || c == ']')) {
-        return i - at_;
+        return i;
       } else if (depth > 0 && (c == ']' || c == '}')) {
         --depth;
       }
     }
-    return text_.size() - at_;
+    return window_.size() - at_;
   }
 
   std::string name_;
-  std::string_view text_;
+  std::unique_ptr<ByteSource> in_;
   const RecordTextHandler& handle_;
   int64_t max_bytes_;
+  std::string window_;  // of the file, from somewhere before the place
   size_t at_ = 0;
   TextPlace place_;
 };
@@ -170,7 +195,8 @@ class ArrayReader {
 
 void read_record_texts(const std::filesystem::path& file, const RecordTextHandler& handle,
                        int64_t max_record_bytes) {
-  const std::string ending = file.extension().string();
+  const std::filesystem::path plain = file.extension() == ".zst" ? file.stem() : file;
+  const std::string ending = plain.extension().string();
   if (ending != ".json" && ending != ".jsonl") {
     throw Error(ErrorKind::kConfig, "dataset: " + file.string() +
                                         ": expected a .json or .jsonl file, found ending " +
@@ -185,8 +211,7 @@ void read_record_texts(const std::filesystem::path& file, const RecordTextHandle
   if (ending == ".jsonl") {
     LineReader(file, handle, max_record_bytes).run();
   } else {
-    const std::string text = read_text_file(file, ErrorKind::kConfig, kMaxArrayBytes);
-    ArrayReader(file.string(), text, handle, max_record_bytes).run();
+    ArrayReader(file, handle, max_record_bytes).run();
   }
 }
 

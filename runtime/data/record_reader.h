@@ -1,5 +1,6 @@
 // The JSON values of a .jsonl file (one per line) or a .json file (the elements of one array), one
-// at a time, each with its place. Internal to runtime/data.
+// at a time, each with its place. With .zst behind the ending, compressed. Internal to
+// runtime/data.
 #pragma once
 
 #include <cstdint>

@@ -73,10 +73,10 @@ std::vector<Sample> SampleBuilder::conversation(const Conversation& chat) {
     ++seen_.double_bos;
   }
   Sample sample = marked(std::move(encoding), trained);
-  seen_.ends_trained +=
-      std::any_of(sample.labels.begin(), sample.labels.end(), [&](int32_t id) { return ends_turn(id); })
-          ? 1
-          : 0;
+  seen_.ends_trained += std::any_of(sample.labels.begin(), sample.labels.end(),
+                                    [&](int32_t id) { return ends_turn(id); })
+                            ? 1
+                            : 0;
   return truncate(std::move(sample));
 }
 

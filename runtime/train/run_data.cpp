@@ -1,6 +1,7 @@
 // The data of a run and its cut into steps.
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -24,6 +25,17 @@ RunData load_run_data(const ResolvedRun& run) {
   options.mask_history = config.mask_history;
   options.max_samples = config.max_samples.value_or(0);
   options.val_size = config.val_size;
+  options.mix = config.mix_strategy == MixOption::kConcat            ? Mix::kConcat
+                : config.mix_strategy == MixOption::kInterleaveUnder ? Mix::kInterleaveUnder
+                                                                     : Mix::kInterleaveOver;
+  for (const std::string& text : config.interleave_probs) {
+    char* end = nullptr;
+    options.interleave_probs.push_back(std::strtod(text.c_str(), &end));
+    if (end == text.c_str() || *end != '\0') {
+      throw Error(ErrorKind::kConfig, "interleave_probs: found " + text + ", needed a number");
+    }
+  }
+  options.skip_bad = config.skip_bad;
   options.seed = static_cast<uint64_t>(config.seed);
   std::optional<Tokenizer> tokenizer;
   if (std::filesystem::exists(std::filesystem::path(config.model_name_or_path) /

@@ -76,10 +76,10 @@ const BadInput kRecords[] = {
        s.write("data.jsonl", "{");
        fs::resize_file(s / "data.jsonl", uintmax_t{80} << 20);
      }},
-    {"ArrayTooLong", 65, "data.json", "found 5368709120 bytes", "at most 4294967296",
+    {"ArrayElementTooLong", 65, "data.json:1:2", "the record is longer than", "67108864 bytes",
      [](Scene& s) {
        array("[")(s);
-       fs::resize_file(s / "data.json", uintmax_t{5} << 30);
+       fs::resize_file(s / "data.json", uintmax_t{80} << 20);
      }},
 };
 
