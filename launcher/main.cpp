@@ -196,6 +196,14 @@ int dispatch(int argc, char** argv) {
   tokenize_verb->add_flag("--decode", tokenize.decode, "JSON lists of ids to text");
   tokenize_verb->add_flag("--special", tokenize.special, "with BOS and the like");
 
+  athanor::DataArguments data;
+  CLI::App* data_verb =
+      app.add_subcommand("data", "what CONFIG would train on: counts and samples");
+  add_config_arguments(data_verb, data);
+  data_verb->add_flag("--json", data.json);
+  data_verb->add_option("--samples", data.samples, "how many are shown")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
+
   athanor::RenderArguments render;
   CLI::App* render_verb = add_render(app, render);
 
@@ -232,6 +240,7 @@ int dispatch(int argc, char** argv) {
   if (plan_verb->parsed()) return athanor::run_plan(plan);
   if (generate_verb->parsed()) return athanor::run_generate(generate);
   if (tokenize_verb->parsed()) return athanor::run_tokenize(tokenize);
+  if (data_verb->parsed()) return athanor::run_data(data);
   if (render_verb->parsed()) return athanor::run_render(render);
   if (eval_verb->parsed()) return athanor::run_eval(eval);
   if (init_verb->parsed()) return athanor::run_init(init);

@@ -72,6 +72,12 @@ struct TokenizeArguments {
 };
 int run_tokenize(const TokenizeArguments& arguments);
 
+struct DataArguments : ConfigArguments {
+  bool json = false;
+  int64_t samples = 3;  // shown
+};
+int run_data(const DataArguments& arguments);
+
 struct RenderArguments {
   std::string model;
   std::string template_file;

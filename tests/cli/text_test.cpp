@@ -1,4 +1,4 @@
-// athanor generate and tokenize.
+// athanor generate, tokenize and data.
 #include <string>
 
 #include "tests/cli/cli_support.h"
@@ -51,6 +51,32 @@ TEST_F(TextTest, TokenizeGoesThereAndBack) {
   const std::string lines = "first line\nsecond line\n";
   const ProcessResult lists = athanor({"tokenize", model, "--lines"}, lines);
   EXPECT_EQ(athanor({"tokenize", model, "--lines", "--decode"}, lists.out).out, lines);
+}
+
+TEST_F(TextTest, DataShowsWhatTheModelWillSee) {
+  const std::string model = "model_name_or_path=" + std::string(ATHANOR_SOURCE_DIR) +
+                            "/examples/00_pretrain_tiny/model_init";
+  spill(folder_ / "chat.jsonl",
+        "{\"instruction\": \"Hi\\u001b\", \"output\": \"Yo\"}\n"
+        "{\"instruction\": \"Hi\\u001b\", \"output\": \"Yo\"}\nbroken\n");
+  const std::vector<std::string> command = {"data", folder_ / "config.yaml", model,
+                                            "dataset=" + (folder_ / "chat.jsonl").string(),
+                                            "template=chatml"};
+  const ProcessResult shown = athanor(command);
+  ASSERT_EQ(shown.exit_code, 0) << shown.err;
+  EXPECT_NE(shown.out.find("<|im_start|>user\nHi<1B><|im_end|>\n<|im_start|>assistant\n"
+                           "⟦Yo<|im_end|>⟧\n"),
+            std::string::npos)
+      << shown.out;
+  std::vector<std::string> as_json = command;
+  as_json.push_back("--json");
+  const Json report = Json::parse(athanor(as_json).out);
+  EXPECT_EQ(report.at("records"), 2);
+  EXPECT_EQ(report.at("duplicates"), 1);
+  EXPECT_EQ(report.at("bad_records"), 1);
+  EXPECT_EQ(report.at("samples").size(), 2u);
+  const std::string warnings = report.at("warnings").dump();
+  EXPECT_NE(warnings.find("chat.jsonl:3:1"), std::string::npos) << warnings;
 }
 
 TEST_F(TextTest, MissingModelIsNamed) {
