@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <exception>
 #include <string>
 
 #include "core/pairwise.h"
+#include "core/settle.h"
 #include "kernels/elementwise/elementwise.h"
 #include "runtime/model/rope_tables.h"
 
@@ -115,12 +115,8 @@ Trainer::Trainer(const ModelSpec& spec, const TrainerOptions& options, const Sto
 }
 
 Trainer::~Trainer() {
-  try {
-    if (context_.storage != nullptr) context_.storage->synchronize();
-    context_.communication.synchronize();
-  } catch (const std::exception&) {
-    // The stream has failed, which others report; nothing runs on it any more.
-  }
+  if (context_.storage != nullptr) settle(*context_.storage);
+  settle(context_.communication);  // a disk that has failed does not end a collective under way
 }
 
 std::vector<Placements> Trainer::make_placements() const {

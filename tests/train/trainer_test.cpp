@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <limits>
 #include <map>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "kernels/cpu/isa.h"
@@ -191,6 +194,34 @@ TEST(Trainer, MayGoRightAfterAStep) {
       });
     }
   }
+}
+
+// As a storage stream is after an error of its disk.
+struct FailedStream final : Stream {
+  Event record() override { return {}; }
+  void wait(const Event&) override {}
+  void synchronize() override { throw Error(ErrorKind::kIo, "the disk is gone"); }
+  void wait_for(uint64_t) override { synchronize(); }
+  double read_scalar(const double* value, double) override { return *value; }
+  void enqueue(const Cost&, Call, void*, size_t) override {}
+};
+
+TEST(Trainer, WaitsForCollectivesAlsoAfterAnErrorOfTheDisk) {
+  const ResolvedRun run = resolve_run(Golden("llama_tied").config("lora"), 1);
+  run_ranks(1, [&](TestRank& self) {
+    FailedStream storage;
+    std::atomic<bool> done = false;
+    {
+      StoreContext context = self.context();
+      context.storage = &storage;
+      const Trainer trainer(run.spec, run.trainer, context);
+      self.communication.submit(Cost{"collective"}, [flag = &done](ExecContext&) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        flag->store(true);
+      });
+    }
+    EXPECT_TRUE(done.load());
+  });
 }
 
 }  // namespace
