@@ -66,7 +66,7 @@ void OptimizerStateStore::prefetch(int unit) {
   set.unit = unit;
   // What wrote this memory to disk came before on the same stream; what computed on it did not.
   context_.disk->stream().wait(context_.compute.record());
-  context_.disk->read(set.memory.data(), region, 0, region.bytes);
+  context_.disk->read(set.memory.data(), region, 0, region.bytes, label(unit));
   set.read = context_.disk->stream().record();
 }
 
@@ -83,7 +83,7 @@ void OptimizerStateStore::release(int unit, bool changed) {
   set.unit = -1;
   if (!changed) return;
   context_.disk->stream().wait(context_.compute.record());
-  context_.disk->write(set.memory.data(), region, 0, region.bytes);
+  context_.disk->write(set.memory.data(), region, 0, region.bytes, label(unit));
 }
 
 Tensor OptimizerStateStore::array(int unit, int i) const {

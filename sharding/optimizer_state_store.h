@@ -62,6 +62,7 @@ class OptimizerStateStore {
   static constexpr int64_t kStateAlignment = DiskTier::kDiskBlock;
   static size_t index(int i) { return static_cast<size_t>(i); }
   bool on_disk(int unit) const { return placements_[index(unit)].optimizer.on_disk(); }
+  DiskLabel label(int unit) const { return {"optimizer state", units_[index(unit)].name.c_str()}; }
   int64_t array_bytes(int unit) const;
   int64_t state_bytes(int unit) const;
   // Array 0 is the master where the unit has one of its own.

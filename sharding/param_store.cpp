@@ -151,7 +151,8 @@ void ParamStore::publish(int unit, bool gather_updated) {
   }
   if (!on_disk(unit)) return;
   context_.disk->stream().wait(complete);
-  context_.disk->write(memory.data(), resident.disk_trainable, 0, resident.disk_trainable.bytes);
+  context_.disk->write(memory.data(), resident.disk_trainable, 0, resident.disk_trainable.bytes,
+                       label(unit));
   staging_free_[current_staging_] = context_.disk->stream().record();
 }
 
@@ -178,7 +179,10 @@ int ParamStore::gather(int unit) {
       (slot.trainable_unit != unit || slot.version != resident_[index(unit)].version);
   if (!need_frozen && !need_trainable) return chosen;
   // Before the slot is written: its last lease is over, and so is what was on its way into it.
-  context_.communication.wait(slot.released);
+  if (sharded(unit)) {
+    context_.communication.wait(slot.released);
+    context_.communication.wait(slot.gathered);
+  }
   if (on_disk(unit)) {
     context_.disk->stream().wait(slot.released);
     context_.disk->stream().wait(slot.gathered);
@@ -201,17 +205,14 @@ void ParamStore::gather_frozen(int unit, int chosen) {
   std::byte* whole = slot_frozen_[index(chosen)].data();
   const std::byte* own = resident.frozen.data();
   if (on_disk(unit)) {
-    std::byte* landing = sharded(unit) ? whole + context_.communicator.rank() * shard : whole;
+    std::byte* landing = landing_of(unit, whole, shard);
     for (const InPlace& part : resident.in_place) {
-      context_.disk->read_in_place(landing + part.offset, part.extent);
+      context_.disk->read_in_place(landing + part.offset, part.extent, label(unit));
     }
-    context_.disk->read(landing, resident.disk_frozen, 0, resident.disk_frozen.bytes);
-    context_.communication.wait(context_.disk->stream().record());
+    context_.disk->read(landing, resident.disk_frozen, 0, resident.disk_frozen.bytes, label(unit));
     own = landing;
   }
-  if (sharded(unit)) {
-    context_.communicator.all_gather(whole, own, shard, context_.communication);
-  }
+  complete(unit, whole, own, shard);
 }
 
 void ParamStore::gather_trainable(int unit, int chosen) {
@@ -223,16 +224,26 @@ void ParamStore::gather_trainable(int unit, int chosen) {
   ++trainable_gathers_[index(unit)];
   std::byte* whole = slot_trainable_[index(chosen)].data();
   const std::byte* own = resident.trainable.data();
-  context_.communication.wait(context_.compute.record());  // the update of the shard
+  if (sharded(unit)) context_.communication.wait(context_.compute.record());  // the shard's update
   if (on_disk(unit)) {
-    std::byte* landing = sharded(unit) ? whole + context_.communicator.rank() * shard : whole;
-    context_.disk->read(landing, resident.disk_trainable, 0, resident.disk_trainable.bytes);
-    context_.communication.wait(context_.disk->stream().record());
+    std::byte* landing = landing_of(unit, whole, shard);
+    context_.disk->read(landing, resident.disk_trainable, 0, resident.disk_trainable.bytes,
+                        label(unit));
     own = landing;
   }
-  if (sharded(unit)) {
-    context_.communicator.all_gather(whole, own, shard, context_.communication);
-  }
+  complete(unit, whole, own, shard);
+}
+
+// Where this rank's part arrives from disk.
+std::byte* ParamStore::landing_of(int unit, std::byte* whole, int64_t shard) const {
+  return sharded(unit) ? whole + context_.communicator.rank() * shard : whole;
+}
+
+// The other ranks' parts, of a sharded unit.
+void ParamStore::complete(int unit, std::byte* whole, const std::byte* own, int64_t shard) {
+  if (!sharded(unit)) return;
+  if (on_disk(unit)) context_.communication.wait(context_.disk->stream().record());
+  context_.communicator.all_gather(whole, own, shard, context_.communication);
 }
 
 void ParamStore::prefetch(int unit) {

@@ -61,14 +61,15 @@ class ParamStore {
  public:
   static constexpr int kSlots = 2;
 
-  // All references outlive the store. `source` may be null in a plan: nothing is read there.
+  // All references outlive the store.
   ParamStore(const std::vector<UnitSpec>& units, const PartitionTable& table,
              const std::vector<Placements>& placements, DType dtype, const StoreContext& context);
 
   // Decides which frozen units are read from the model's own files and reserves regions for the
   // others. Without a source, in a plan, `assume_in_place` says it.
   void place_on_disk(ParamSource* source, bool assume_in_place);
-  // Reads what this rank keeps, and nothing else. The disk is open.
+  // Reads what this rank keeps, and nothing else. The disk is open. In a plan `source` may be null:
+  // nothing is read there.
   void load(ParamSource* source);
 
   void prefetch(int unit);
@@ -131,9 +132,12 @@ class ParamStore {
   Range stored_frozen(int unit) const;
   std::vector<InPlace> find_in_place(ParamSource* source, int unit) const;
   void read(ParamSource* source, const ParamSpec* param, int64_t begin, int64_t count, void* dst);
-  void write_loaded(const std::byte* from, const DiskRegion& to);
+  DiskLabel label(int unit) const { return {"parameters", units_[index(unit)].name.c_str()}; }
+  void write_loaded(const std::byte* from, const DiskRegion& to, int unit);
   void gather_frozen(int unit, int slot);
   void gather_trainable(int unit, int slot);
+  std::byte* landing_of(int unit, std::byte* whole, int64_t shard) const;
+  void complete(int unit, std::byte* whole, const std::byte* own, int64_t shard);
   void load_slotted(ParamSource* source, int unit);
   void load_resident(ParamSource* source, int unit, const Buffer& staging);
   void load_trainable(ParamSource* source, int unit);

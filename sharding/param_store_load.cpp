@@ -77,9 +77,9 @@ void ParamStore::read(ParamSource* source, const ParamSpec* param, int64_t begin
 }
 
 // Loaded values go to disk from the memory of the first slot, which waits for the transfer.
-void ParamStore::write_loaded(const std::byte* from, const DiskRegion& to) {
+void ParamStore::write_loaded(const std::byte* from, const DiskRegion& to, int unit) {
   context_.disk->stream().wait(context_.compute.record());
-  context_.disk->write(from, to, 0, to.bytes);
+  context_.disk->write(from, to, 0, to.bytes, label(unit));
   context_.compute.wait(context_.disk->stream().record());
 }
 
@@ -100,7 +100,7 @@ void ParamStore::load_slotted(ParamSource* source, int unit) {
     read(source, &params[i], (begin - place.offset) / size, (end - begin) / size,
          memory + (begin - kept.begin));
   }
-  if (on_disk(unit)) write_loaded(memory, resident.disk_frozen);
+  if (on_disk(unit)) write_loaded(memory, resident.disk_frozen, unit);
 }
 
 void ParamStore::load_resident(ParamSource* source, int unit, const Buffer& staging) {
@@ -135,7 +135,7 @@ void ParamStore::load_trainable(ParamSource* source, int unit) {
     read(source, &params[i], begin - place.offset, end - begin,
          memory + (begin - kept.begin) * size);
   }
-  if (on_disk(unit) && kept.size() > 0) write_loaded(memory, resident.disk_trainable);
+  if (on_disk(unit) && kept.size() > 0) write_loaded(memory, resident.disk_trainable, unit);
 }
 
 }  // namespace athanor

@@ -10,6 +10,7 @@ namespace {
 // A visit uses at most three tensors (input, output or gradient); the next one's are on their way
 // in while the last one's are on their way out.
 constexpr int kBuffers = 6;
+constexpr DiskLabel kLabel{"boundary activations", ""};
 
 }  // namespace
 
@@ -79,6 +80,15 @@ int Boundaries::take_buffer(int item) {
   return best;
 }
 
+// Into the buffer that has been taken for the item, once nothing computes on it any more.
+void Boundaries::start_read(int item, int64_t tokens) {
+  const Item& entry = items_[index(item)];
+  Cached& cached = cache_[index(entry.buffer)];
+  disk_->stream().wait(compute_.record());
+  disk_->read(cached.memory.data(), entry.region, 0, bytes_of(tokens), kLabel);
+  cached.ready = disk_->stream().record();
+}
+
 Tensor Boundaries::fetch(int item, int64_t tokens, bool read) {
   if (item < 0) return {};
   const Shape shape{tokens, options_.hidden_size};
@@ -88,9 +98,7 @@ Tensor Boundaries::fetch(int item, int64_t tokens, bool read) {
     ATHANOR_CHECK(take_buffer(item) >= 0, "more boundary tensors in use than buffers");
     Cached& cached = cache_[index(entry.buffer)];
     if (read) {
-      disk_->stream().wait(compute_.record());
-      disk_->read(cached.memory.data(), entry.region, 0, bytes_of(tokens));
-      cached.ready = disk_->stream().record();
+      start_read(item, tokens);
     } else {
       cached.ready = cached.written;
     }
@@ -120,11 +128,8 @@ void Boundaries::prefetch(const Visit& visit, int64_t tokens) {
     Item& entry = items_[index(item)];
     if (entry.memory.defined() || entry.buffer >= 0) continue;
     if (take_buffer(item) < 0) return;
-    Cached& cached = cache_[index(entry.buffer)];
-    cached.last_use = ++clock_;
-    disk_->stream().wait(compute_.record());
-    disk_->read(cached.memory.data(), entry.region, 0, bytes_of(tokens));
-    cached.ready = disk_->stream().record();
+    cache_[index(entry.buffer)].last_use = ++clock_;
+    start_read(item, tokens);
   }
 }
 
@@ -132,7 +137,7 @@ void Boundaries::write_back(int item, int64_t tokens) {
   if (item < 0 || items_[index(item)].memory.defined()) return;
   Cached& cached = cache_[index(items_[index(item)].buffer)];
   disk_->stream().wait(compute_.record());
-  disk_->write(cached.memory.data(), items_[index(item)].region, 0, bytes_of(tokens));
+  disk_->write(cached.memory.data(), items_[index(item)].region, 0, bytes_of(tokens), kLabel);
   cached.written = disk_->stream().record();
 }
 

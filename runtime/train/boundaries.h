@@ -66,6 +66,7 @@ class Boundaries {
   int item_of(int64_t position, int64_t slot) const;
   int gradient_of(int64_t slot) const;
   int take_buffer(int item);
+  void start_read(int item, int64_t tokens);
   Tensor fetch(int item, int64_t tokens, bool read);
   void write_back(int item, int64_t tokens);
   void release(int item, bool dead);

@@ -2,7 +2,9 @@
 #include "sharding/tier/disk_file.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -57,6 +59,10 @@ int open_scratch(const std::filesystem::path& directory, bool unnamed) {
   return fd;
 }
 
+[[noreturn]] void throw_scratch(const std::filesystem::path& directory) {
+  throw_io(directory.string(), "cannot make a scratch file in this folder", errno);
+}
+
 // What direct I/O needs of this file; block 1 where it cannot be used.
 DiskAlignment direct_alignment(int fd) {
   struct statx status = {};
@@ -73,6 +79,12 @@ DiskAlignment direct_alignment(int fd) {
   return usable ? alignment : DiskAlignment{};
 }
 
+// Its magic number; 0 where that cannot be told.
+int64_t file_system_of(int fd) {
+  struct statfs status = {};
+  return ::fstatfs(fd, &status) == 0 ? static_cast<int64_t>(status.f_type) : 0;
+}
+
 bool set_direct(int fd, bool direct) {
   const int flags = ::fcntl(fd, F_GETFL);
   return flags >= 0 && ::fcntl(fd, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
@@ -80,13 +92,28 @@ bool set_direct(int fd, bool direct) {
 
 }  // namespace
 
+void check_scratch_folder(const std::filesystem::path& directory) {
+  const int fd = open_scratch(directory, true);
+  if (fd < 0) throw_scratch(directory);
+  ::close(fd);
+}
+
+bool is_in_memory(const std::filesystem::path& directory) {
+  const int fd = open_file(directory, O_PATH);
+  if (fd < 0) return false;
+  const int64_t kind = file_system_of(fd);
+  ::close(fd);
+  return kind == TMPFS_MAGIC || kind == RAMFS_MAGIC;
+}
+
 DiskFile DiskFile::scratch(DiskEngine& engine, const std::filesystem::path& directory,
                            int64_t bytes) {
   ATHANOR_CHECK(bytes >= 0 && bytes <= kMaxBytes, "size " + std::to_string(bytes));
   const int fd = open_scratch(directory, engine.options().unnamed);
-  if (fd < 0) throw_io(directory.string(), "cannot make a scratch file in this folder", errno);
+  if (fd < 0) throw_scratch(directory);
   DiskFile file(engine, directory.string() + ": scratch file", fd);
   file.writable_ = true;
+  file.stacked_ = file_system_of(fd) == OVERLAYFS_SUPER_MAGIC;
   file.bytes_ = bytes;
   file.reserve(directory, align_up(bytes, DiskEngine::kMaxBlock));
   file.choose_direct();
@@ -122,6 +149,7 @@ DiskFile::DiskFile(DiskFile&& other) noexcept
       name_(std::move(other.name_)),
       fd_(std::exchange(other.fd_, -1)),
       writable_(other.writable_),
+      stacked_(other.stacked_),
       bytes_(other.bytes_),
       alignment_(other.alignment_),
       stats_(other.stats_) {}
@@ -133,6 +161,7 @@ DiskFile& DiskFile::operator=(DiskFile&& other) noexcept {
     name_ = std::move(other.name_);
     fd_ = std::exchange(other.fd_, -1);
     writable_ = other.writable_;
+    stacked_ = other.stacked_;
     bytes_ = other.bytes_;
     alignment_ = other.alignment_;
     stats_ = other.stats_;
@@ -194,6 +223,7 @@ void DiskFile::read(void* to, int64_t offset, int64_t bytes, std::string_view wh
   const DiskRange range = this->range(offset, bytes, "read", what);
   if (bytes == 0) return;
   finish(engine_->read(range, static_cast<std::byte*>(to)), range, "read", what);
+  if (!direct()) give_up_pages(range);
   stats_.bytes_read += bytes;
 }
 
@@ -202,6 +232,10 @@ void DiskFile::write(const void* from, int64_t offset, int64_t bytes, std::strin
   const DiskRange range = this->range(offset, bytes, "write", what);
   if (bytes == 0) return;
   finish(engine_->write(range, static_cast<const std::byte*>(from)), range, "write", what);
+  if (!direct()) {
+    write_back(range, what);
+    give_up_pages(range);
+  }
   stats_.bytes_written += bytes;
 }
 
@@ -209,19 +243,45 @@ void DiskFile::finish(const DiskOutcome& outcome, const DiskRange& range, const 
                       std::string_view what) {
   if (!outcome.ok()) {
     const bool ends = outcome.error_number == DiskOutcome::kEndOfFile;
-    throw Error(ErrorKind::kIo,
-                name_ + ": cannot " + verb + " " + std::string(what) + " (" +
-                    std::to_string(range.bytes) + " bytes at byte " + std::to_string(range.offset) +
-                    "): at byte " + std::to_string(outcome.offset) + ": " +
-                    (ends ? std::string("the file ends") : text_of(outcome.error_number)));
+    throw_failed(range, outcome.offset, verb, what,
+                 ends ? "the file ends" : text_of(outcome.error_number));
   }
   stats_.bounced_bytes += outcome.bounced_bytes;
-  if (direct()) return;
-  // The state is on disk because memory is short, so its pages must not stay there: dirty ones
-  // start on their way, clean ones go. Widened, as the kernel leaves a page that is named in part.
+}
+
+// Dirty pages to the disk: an error of the disk is told to this call, later it may be nobody's.
+void DiskFile::write_back(const DiskRange& range, std::string_view what) {
+  constexpr unsigned kAll =
+      SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+  // overlayfs has its pages in another file, which a call for a range does not reach.
+  bool whole_file = stacked_;
+  int error_number = 0;
+  do {
+    const int result =
+        whole_file ? ::fdatasync(fd_) : ::sync_file_range(fd_, range.offset, range.bytes, kAll);
+    error_number = result == 0 ? 0 : errno;
+    if (error_number == ENOSYS && !whole_file) {
+      whole_file = true;
+      error_number = EINTR;
+    }
+  } while (error_number == EINTR);
+  if (error_number != 0) throw_failed(range, range.offset, "write", what, text_of(error_number));
+}
+
+// The state is on disk because memory is short, so its pages must not stay there. Widened, as the
+// kernel leaves a page that is named in part.
+void DiskFile::give_up_pages(const DiskRange& range) {
   const int64_t begin = range.offset / kUsualAlignment * kUsualAlignment;
   const int64_t end = align_up(range.offset + range.bytes, kUsualAlignment);
   ::posix_fadvise(fd_, begin, end - begin, POSIX_FADV_DONTNEED);
+}
+
+void DiskFile::throw_failed(const DiskRange& range, int64_t at, const char* verb,
+                            std::string_view what, const std::string& why) const {
+  throw Error(ErrorKind::kIo, name_ + ": cannot " + verb + " " + std::string(what) + " (" +
+                                  std::to_string(range.bytes) + " bytes at byte " +
+                                  std::to_string(range.offset) + "): at byte " +
+                                  std::to_string(at) + ": " + why);
 }
 
 }  // namespace athanor

@@ -18,6 +18,11 @@ struct DiskStats {
   int64_t bounced_bytes = 0;  // of both: copied once more, because something was not aligned
 };
 
+// Throws what DiskFile::scratch would throw for the folder itself, before there is work to lose.
+void check_scratch_folder(const std::filesystem::path& directory);
+// Whether the folder is on tmpfs or ramfs: what is written there is memory.
+bool is_in_memory(const std::filesystem::path& directory);
+
 // All files of an engine, and the engine, are used by one thread at a time; engines are independent
 // of one another. An engine outlives its files. Everything throws Error kIo that a disk can cause.
 class DiskFile {
@@ -51,14 +56,20 @@ class DiskFile {
       : engine_(&engine), name_(std::move(name)), fd_(fd) {}
   void reserve(const std::filesystem::path& directory, int64_t bytes);
   void choose_direct();
+  void write_back(const DiskRange& range, std::string_view what);
+  void give_up_pages(const DiskRange& range);
   DiskRange range(int64_t offset, int64_t bytes, const char* verb, std::string_view what) const;
   void finish(const DiskOutcome& outcome, const DiskRange& range, const char* verb,
               std::string_view what);
+
+  [[noreturn]] void throw_failed(const DiskRange& range, int64_t at, const char* verb,
+                                 std::string_view what, const std::string& why) const;
 
   DiskEngine* engine_;
   std::string name_;  // in messages
   int fd_ = -1;
   bool writable_ = false;
+  bool stacked_ = false;  // on overlayfs
   int64_t bytes_ = 0;
   DiskAlignment alignment_;
   DiskStats stats_;

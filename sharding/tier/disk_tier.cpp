@@ -1,22 +1,35 @@
 #include "sharding/tier/disk_tier.h"
 
-#include <exception>
+#include <cstdio>
+#include <string_view>
 #include <utility>
 
 #include "core/error.h"
+#include "core/settle.h"
 
 namespace athanor {
+namespace {
+
+// Made for each transfer, so without memory of its own.
+class LabelText {
+ public:
+  explicit LabelText(const DiskLabel& label) {
+    std::snprintf(text_, sizeof text_, "%s%s%s", label.state, *label.unit == 0 ? "" : " of ",
+                  label.unit);
+  }
+  std::string_view view() const { return text_; }
+
+ private:
+  char text_[160];
+};
+
+}  // namespace
 
 DiskTier::DiskTier(Allocator& device, Stream* storage, std::filesystem::path directory)
     : device_(device), storage_(storage), directory_(std::move(directory)) {}
 
 DiskTier::~DiskTier() {
-  if (storage_ == nullptr) return;
-  try {
-    storage_->synchronize();  // transfers under way use the files
-  } catch (const std::exception&) {
-    // The stream has failed, which its next user was told.
-  }
+  if (storage_ != nullptr) settle(*storage_);  // transfers under way use the files
 }
 
 DiskRegion DiskTier::reserve(int64_t bytes) {
@@ -41,44 +54,50 @@ void DiskTier::open(bool dry) {
 }
 
 std::string DiskTier::how() const {
-  if (scratch_) return scratch_->how();
-  return files_.empty() ? "" : files_.begin()->second.how();
+  if (!scratch_ && files_.empty()) return "";
+  const std::string how = scratch_ ? scratch_->how() : files_.begin()->second.how();
+  return how + (engine_->refusal().empty() ? "" : "; " + engine_->refusal());
 }
 
-void DiskTier::read(void* to, const DiskRegion& region, int64_t from, int64_t bytes) {
-  ATHANOR_CHECK(from >= 0 && from + bytes <= align_up(region.bytes, kDiskBlock),
-                "a read beyond its region");
-  if (bytes == 0) return;
-  DiskFile* file = scratch_ ? &*scratch_ : nullptr;
-  const int64_t offset = region.offset + from;
+// The file of a transfer from or to a region; null in a plan.
+DiskFile* DiskTier::scratch_in(const DiskRegion& region, int64_t at, int64_t bytes) {
+  ATHANOR_CHECK(at >= 0 && at + bytes <= align_up(region.bytes, kDiskBlock),
+                "a transfer beyond its region");
+  return scratch_ ? &*scratch_ : nullptr;
+}
+
+void DiskTier::submit_read(DiskFile* file, void* to, int64_t offset, int64_t bytes,
+                           DiskLabel label) {
   reads_ = {reads_.count + 1, reads_.bytes + bytes};
   storage_->submit(Cost{"disk_read", 0, bytes, bytes},
-                   [=](ExecContext&) { file->read(to, offset, bytes, "state"); });
+                   [=](ExecContext&) { file->read(to, offset, bytes, LabelText(label).view()); });
 }
 
-void DiskTier::write(const void* from, const DiskRegion& region, int64_t to, int64_t bytes) {
-  ATHANOR_CHECK(to >= 0 && to + bytes <= align_up(region.bytes, kDiskBlock),
-                "a write beyond its region");
+void DiskTier::read(void* to, const DiskRegion& region, int64_t from, int64_t bytes,
+                    const DiskLabel& label) {
+  DiskFile* file = scratch_in(region, from, bytes);
+  if (bytes > 0) submit_read(file, to, region.offset + from, bytes, label);
+}
+
+void DiskTier::write(const void* from, const DiskRegion& region, int64_t to, int64_t bytes,
+                     const DiskLabel& label) {
+  DiskFile* file = scratch_in(region, to, bytes);
   if (bytes == 0) return;
-  DiskFile* file = scratch_ ? &*scratch_ : nullptr;
   const int64_t offset = region.offset + to;
   writes_ = {writes_.count + 1, writes_.bytes + bytes};
-  storage_->submit(Cost{"disk_write", 0, bytes, bytes},
-                   [=](ExecContext&) { file->write(from, offset, bytes, "state"); });
+  storage_->submit(Cost{"disk_write", 0, bytes, bytes}, [=](ExecContext&) {
+    file->write(from, offset, bytes, LabelText(label).view());
+  });
 }
 
-void DiskTier::read_in_place(void* to, const FileExtent& extent) {
+void DiskTier::read_in_place(void* to, const FileExtent& extent, const DiskLabel& label) {
   DiskFile* file = nullptr;
   if (!extent.path.empty()) {
     const auto known = files_.find(extent.path);
     ATHANOR_CHECK(known != files_.end(), extent.path + " was not expected");
     file = &known->second;
   }
-  const int64_t offset = extent.offset;
-  const int64_t bytes = extent.bytes;
-  reads_ = {reads_.count + 1, reads_.bytes + bytes};
-  storage_->submit(Cost{"disk_read", 0, bytes, bytes},
-                   [=](ExecContext&) { file->read(to, offset, bytes, "weights"); });
+  submit_read(file, to, extent.offset, extent.bytes, label);
 }
 
 }  // namespace athanor

@@ -29,6 +29,13 @@ struct TransferCount {
   int64_t bytes = 0;
 };
 
+// What is moved, for messages: "cannot read parameters of model.layers.3". Texts that outlive the
+// tier.
+struct DiskLabel {
+  const char* state = "state";
+  const char* unit = "";  // may be empty
+};
+
 class DiskTier {
  public:
   static constexpr int64_t kDiskBlock = 4096;
@@ -45,10 +52,12 @@ class DiskTier {
   void open(bool dry);
 
   // On the storage stream. [from, from + bytes) of the region.
-  void read(void* to, const DiskRegion& region, int64_t from, int64_t bytes);
-  void write(const void* from, const DiskRegion& region, int64_t to, int64_t bytes);
+  void read(void* to, const DiskRegion& region, int64_t from, int64_t bytes,
+            const DiskLabel& label);
+  void write(const void* from, const DiskRegion& region, int64_t to, int64_t bytes,
+             const DiskLabel& label);
   // Bytes of another file that hold a parameter as it is needed in memory.
-  void read_in_place(void* to, const FileExtent& extent);
+  void read_in_place(void* to, const FileExtent& extent, const DiskLabel& label);
   // Before open(): a file that will be read in place; in a plan its path is empty. open() opens it,
   // since the engine belongs to the storage stream afterwards.
   void expect_file(const std::string& path) { expected_files_.insert(path); }
@@ -57,10 +66,14 @@ class DiskTier {
   // Transfers so far.
   const TransferCount& reads() const { return reads_; }
   const TransferCount& writes() const { return writes_; }
-  // For a log line, once open: how bytes are moved; empty when nothing is on disk.
+  // For a log line, once open: how bytes are moved, and why not by io_uring; empty when nothing is
+  // on disk.
   std::string how() const;
 
  private:
+  DiskFile* scratch_in(const DiskRegion& region, int64_t at, int64_t bytes);
+  void submit_read(DiskFile* file, void* to, int64_t offset, int64_t bytes, DiskLabel label);
+
   Allocator& device_;
   Stream* storage_;
   std::filesystem::path directory_;

@@ -17,7 +17,9 @@
 #include <system_error>
 #include <thread>
 
-#include "sharding/tier/disk_file.h"
+#include "core/stream.h"
+#include "core/thread_pool.h"
+#include "sharding/tier/disk_tier.h"
 #include "tests/sharding/disk_support.h"
 
 namespace athanor {
@@ -279,6 +281,67 @@ TEST(DiskEngine, ThreadsWhereIoUringIsForbidden) {
     }).join();
     if (!filtered) GTEST_SKIP() << "no seccomp filters here";
   }
+}
+
+// A write into the page cache succeeds; what the disk says of it comes with the write-back.
+TEST(DiskFile, BufferedWriteTellsTheErrorOfTheWriteBack) {
+  bool filtered = false;
+  std::thread([&] {
+    HostAllocator allocator(Tier::kHost);
+    DiskEngine engine(allocator, {DiskOptions::Backend::kThreads, DiskOptions::Direct::kOff});
+    TempFolder folder;
+    DiskFile file = DiskFile::scratch(engine, folder.path(), 5000);
+    const std::vector<char> bytes = random_bytes(5000, 1);
+    file.write(bytes.data(), 0, 5000, "moments");
+    filtered = forbid(SYS_sync_file_range) && forbid(SYS_fdatasync);
+    if (!filtered) return;
+    const std::string message = io_error_of([&] { file.write(bytes.data(), 7, 777, "moments"); });
+    EXPECT_TRUE(contains(message, "cannot write moments (777 bytes at byte 7)")) << message;
+    EXPECT_TRUE(contains(message, std::generic_category().message(EPERM))) << message;
+    std::vector<char> back(5000);
+    file.read(back.data(), 0, 5000, "moments");
+  }).join();
+  if (!filtered) GTEST_SKIP() << "no seccomp filters here";
+}
+
+TEST(DiskTier, ErrorNamesTheStateAndTheUnit) {
+  HostAllocator allocator(Tier::kHost);
+  ThreadPool pool(1, allocator, kAlignment);
+  FifoStream storage(pool);
+  TempFolder folder;
+  DiskTier tier(allocator, &storage, folder.path());
+  const std::vector<char> bytes(static_cast<size_t>(2 * kMiB));
+  const DiskRegion region = tier.reserve(2 * kMiB);
+  tier.open(false);
+  const FileSizeLimit limit(kMiB);
+  tier.write(bytes.data(), region, 0, 2 * kMiB, {"optimizer state", "model.layers.3"});
+  const std::string message = io_error_of([&] { storage.synchronize(); });
+  EXPECT_TRUE(contains(message, "cannot write optimizer state of model.layers.3 (")) << message;
+}
+
+TEST(DiskTier, SaysWhyItDoesNotUseIoUring) {
+  bool filtered = false;
+  std::thread([&] {
+    filtered = forbid(SYS_io_uring_setup);
+    if (!filtered) return;
+    HostAllocator allocator(Tier::kHost);
+    ThreadPool pool(1, allocator, kAlignment);
+    FifoStream storage(pool);
+    TempFolder folder;
+    DiskTier tier(allocator, &storage, folder.path());
+    tier.reserve(4096);
+    tier.open(false);
+    EXPECT_TRUE(contains(tier.how(), "threads, ")) << tier.how();
+    EXPECT_TRUE(contains(tier.how(), "io_uring")) << tier.how();
+  }).join();
+  if (!filtered) GTEST_SKIP() << "no seccomp filters here";
+}
+
+TEST(DiskFile, KnowsFoldersThatAreMemory) {
+  EXPECT_FALSE(is_in_memory("/proc"));
+  EXPECT_FALSE(is_in_memory("/missing"));
+  if (!std::filesystem::exists("/dev/shm")) GTEST_SKIP() << "no /dev/shm here";
+  EXPECT_TRUE(is_in_memory("/dev/shm"));
 }
 
 }  // namespace
