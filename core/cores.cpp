@@ -10,8 +10,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <string_view>
 
+#include "core/control_groups.h"
 #include "core/error.h"
 
 namespace athanor {
@@ -71,44 +71,14 @@ double quota_v1(const fs::path& group) {
   return quota > 0 && period > 0 ? quota / period : kNoQuota;
 }
 
-bool has_word(std::string_view list, std::string_view word) {
-  while (!list.empty()) {
-    const size_t comma = std::min(list.find(','), list.size());
-    if (list.substr(0, comma) == word) return true;
-    list.remove_prefix(std::min(comma + 1, list.size()));
-  }
-  return false;
-}
-
-// The limits of a group hold for the groups inside it. A container may see only part of the path.
-template <class Quota>
-double smallest_quota(const fs::path& root, fs::path group, const Quota& quota) {
-  double smallest = quota(root);
-  for (group = group.relative_path(); !group.empty(); group = group.parent_path()) {
-    smallest = std::min(smallest, quota(root / group));
-  }
-  return smallest;
-}
-
 }  // namespace
 
 std::vector<int> allowed_cpus(int pid) { return pid == 0 ? initial_cpus() : affinity(pid); }
 
 double cpu_quota(const fs::path& groups, const fs::path& membership) {
   double smallest = kNoQuota;
-  std::ifstream file(membership);
-  for (std::string line; std::getline(file, line);) {  // ID:CONTROLLERS:PATH
-    const size_t first = line.find(':');
-    const size_t second = line.find(':', first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
-    const std::string controllers = line.substr(first + 1, second - first - 1);
-    const fs::path group = line.substr(second + 1);
-    if (controllers.empty()) {
-      smallest = std::min(smallest, smallest_quota(groups, group, quota_v2));
-    } else if (has_word(controllers, "cpu")) {
-      smallest = std::min({smallest, smallest_quota(groups / controllers, group, quota_v1),
-                           smallest_quota(groups / "cpu", group, quota_v1)});
-    }
+  for (const ControlGroup& group : control_groups(groups, membership, "cpu")) {
+    smallest = std::min(smallest, group.unified ? quota_v2(group.folder) : quota_v1(group.folder));
   }
   return smallest;
 }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/control_groups.h"
 #include "core/error.h"
 
 namespace athanor {
@@ -69,37 +70,6 @@ struct Tightest {
   }
 };
 
-// From the mount's root down to the process's group; folders that a container does not see are
-// skipped, its own group is then the root of what it sees.
-void take_groups(const fs::path& mount, const std::string& path, bool unified, Tightest& tightest) {
-  fs::path group = mount;
-  tightest.take(group_free(group, unified), group.string());
-  for (const fs::path& part : fs::path(path).relative_path()) {
-    if (part == "..") return;  // outside of this process's view
-    group /= part;
-    tightest.take(group_free(group, unified), group.string());
-  }
-}
-
-// Lines "id:controllers:path"; version 2 is "0::path".
-void take_all_groups(const fs::path& root, Tightest& tightest) {
-  const fs::path mounts = root / "sys/fs/cgroup";
-  std::ifstream stream(root / "proc/self/cgroup");
-  for (std::string line; std::getline(stream, line);) {
-    const size_t first = line.find(':');
-    const size_t second = first == std::string::npos ? first : line.find(':', first + 1);
-    if (second == std::string::npos) continue;
-    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
-    const std::string path = line.substr(second + 1);
-    if (controllers == ",,") {
-      take_groups(mounts, path, true, tightest);
-      take_groups(mounts / "unified", path, true, tightest);  // beside version 1
-    } else if (controllers.find(",memory,") != std::string::npos) {
-      take_groups(mounts / "memory", path, false, tightest);
-    }
-  }
-}
-
 int64_t meminfo_available(const fs::path& root) {
   std::ifstream stream(root / "proc/meminfo");
   for (std::string line; std::getline(stream, line);) {
@@ -113,7 +83,10 @@ int64_t meminfo_available(const fs::path& root) {
 MemoryBudget memory_budget(const fs::path& root) {
   Tightest tightest;
   tightest.take(meminfo_available(root), "MemAvailable");
-  take_all_groups(root, tightest);
+  for (const ControlGroup& group :
+       control_groups(root / "sys/fs/cgroup", root / "proc/self/cgroup", "memory")) {
+    tightest.take(group_free(group.folder, group.unified), group.folder.string());
+  }
   if (tightest.free == kUnlimited) {
     throw Error(ErrorKind::kIo, (root / "proc/meminfo").string() +
                                     ": found no MemAvailable and no control group with a limit, "

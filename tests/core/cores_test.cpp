@@ -106,6 +106,13 @@ TEST_F(CpuQuota, TightestOfTheEnclosingGroupsHolds) {
   EXPECT_EQ(quota(), 1.5);
 }
 
+TEST_F(CpuQuota, IsReadBesideVersionOneAndOnlyInThisProcessesView) {
+  put("membership", "4:cpu:/\n0::/a/../b\n");
+  put("groups/unified/a/cpu.max", "300000 100000\n");
+  put("groups/b/cpu.max", "100000 100000\n");
+  EXPECT_EQ(quota(), 3.0);
+}
+
 TEST_F(CpuQuota, VersionOneIsReadToo) {
   put("membership", "5:cpuset:/a\n4:cpu,cpuacct:/a\n");
   put("groups/cpu,cpuacct/cpu.cfs_quota_us", "-1\n");
