@@ -148,7 +148,7 @@ void measure_disk(Report& report, const std::string& folder) {
 }
 
 void look_at_ranks(Report& report) {
-  const bool built_with = mpi_staging_bytes(2) > 0;
+  const bool built_with = built_with_mpi();
   const std::optional<fs::path> mpirun = program_on_path("mpirun");
   json& mpi = report.facts["mpi"];
   mpi["in_this_build"] = built_with;

@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "runtime/train/budget.h"
+#include "runtime/train/figures.h"
 
 namespace athanor {
 
@@ -19,22 +20,29 @@ Machine deciding_machine(const Machine& machine) {
   Machine nominal = nominal_host();
   nominal.ranks_per_host = machine.ranks_per_host;
   nominal.memory_bytes = machine.memory_bytes;
+  nominal.memory_limited_by = machine.memory_limited_by;
   return nominal;
 }
 
 Machine this_host(const RunConfig& config, const ProcessRank& process, int world) {
   Machine machine = nominal_host();
   machine.ranks_per_host = process.world_size > 1 ? process.ranks_on_host : world;
-  machine.memory_bytes = config.memory_budget ? *config.memory_budget : memory_budget().bytes;
+  if (config.memory_budget) {
+    machine.memory_bytes = *config.memory_budget;  // whatever this host says
+  } else {
+    const MemoryBudget budget = memory_budget();
+    machine.memory_bytes = budget.bytes;
+    machine.memory_limited_by = budget.limited_by;
+  }
   return machine;
 }
 
 int64_t check_fits(const TrainArguments& arguments, const RunConfig& config,
                    const PlanOptions& options, const Machine& machine, bool leads) {
   const PlanResult plan = make_plan(config, options, machine);
-  log_info("plan: " + std::to_string(plan.ranks[0].peak_bytes >> 20) + " MiB a rank at peak, " +
-           std::to_string(plan.host_peak_bytes() >> 20) + " MiB of " +
-           std::to_string(plan.budget_bytes >> 20) + " MiB on this host");
+  log_info("plan: " + binary_bytes(plan.ranks[0].peak_bytes) + " a rank at peak, " +
+           binary_bytes(plan.host_peak_bytes()) + " of " + binary_bytes(plan.budget_bytes) +
+           " on this host (" + plan.budget_from + ")");
   if (plan.fits) return plan.ranks[0].peak_bytes;
   if (arguments.force) {
     log_warning("--force: starting although " + refusal(plan, {}));

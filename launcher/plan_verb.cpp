@@ -15,7 +15,7 @@
 #include "runtime/train/plan_changes.h"
 #include "runtime/train/plan_compare.h"
 #include "runtime/train/timeline.h"
-#include "sharding/comm/mpi_communicator.h"
+#include "sharding/comm/exchange_communicator.h"
 
 namespace athanor {
 namespace {
@@ -25,8 +25,8 @@ PlanOptions plan_options(const PlanArguments& arguments, const RunConfig& config
   options.world_size = arguments.world > 0 ? arguments.world : static_cast<int>(config.ranks);
   const bool here = arguments.machine == "here";
   options.threads = threads_per_rank(config, here ? std::min(options.world_size, 64) : 1);
-  options.mpi_staging_bytes =
-      options.world_size == config.ranks ? 0 : mpi_staging_bytes(options.world_size);
+  options.staging_bytes =
+      options.world_size == config.ranks ? 0 : exchange_staging_bytes(options.world_size);
   options.all_ranks = arguments.all_ranks;
   return options;
 }

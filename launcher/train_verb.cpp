@@ -25,6 +25,7 @@
 #include "runtime/train/profile.h"
 #include "runtime/train/resume.h"
 #include "runtime/train/run.h"
+#include "sharding/comm/exchange_communicator.h"
 #include "sharding/comm/mpi_communicator.h"
 #include "sharding/comm/socket_communicator.h"
 #include "sharding/comm/thread_communicator.h"
@@ -193,10 +194,7 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
   PlanOptions options;
   options.world_size = world;
   options.threads = threads;
-  if (process.world_size > 1) {
-    options.mpi_staging_bytes =
-        process.launched() ? socket_staging_bytes(world) : mpi_staging_bytes(world);
-  }
+  if (process.world_size > 1) options.staging_bytes = exchange_staging_bytes(world);
   const std::vector<std::filesystem::path> checkpoints = find_checkpoints(config, world);
   {  // Shapes and files, before anything is sized or planned by what config.json claims.
     RunConfig undecided = config;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "runtime/config/option_names.h"
 
 namespace athanor {
 namespace {
@@ -16,21 +17,6 @@ struct Candidate {
   double floor_seconds = 0;
   bool fits = false;
 };
-
-const char* schedule_name(ScheduleOption option) {
-  return option == ScheduleOption::kLayerMajor ? "layer_major" : "batch_major";
-}
-
-const char* recomputation_name(CheckpointingOption option) {
-  switch (option) {
-    case CheckpointingOption::kSelective:
-      return "selective";
-    case CheckpointingOption::kFull:
-      return "full";
-    default:
-      return "none";
-  }
-}
 
 // In the order of preference at equal floors.
 std::vector<RunConfig> combinations(const RunConfig& config) {
@@ -112,10 +98,9 @@ std::string decide_auto(RunConfig& config, const PlanOptions& options, const Mac
   config.zero.schedule = best->config.zero.schedule;
   config.gradient_checkpointing = best->config.gradient_checkpointing;
   std::string line = "auto:";
-  if (schedule) line += std::string(" zero.schedule=") + schedule_name(config.zero.schedule);
+  if (schedule) line += std::string(" zero.schedule=") + option_name(config.zero.schedule);
   if (recomputation) {
-    line +=
-        std::string(" gradient_checkpointing=") + recomputation_name(config.gradient_checkpointing);
+    line += std::string(" gradient_checkpointing=") + option_name(config.gradient_checkpointing);
   }
   const bool any_fits = best->fits;
   const std::string background = decide_background(config, largest_only, machine);

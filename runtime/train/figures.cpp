@@ -1,5 +1,6 @@
 #include "runtime/train/figures.h"
 
+#include <cmath>
 #include <cstdio>
 #include <iterator>
 
@@ -27,11 +28,22 @@ std::string human(double value, const char* unit) {
   return text;
 }
 
-std::string gibibytes(int64_t bytes) {
+std::string binary_bytes(int64_t bytes) {
+  static constexpr const char* kUnits[] = {"KiB", "MiB", "GiB", "TiB"};
+  if (bytes < 1024) return std::to_string(bytes) + " B";
+  auto value = static_cast<double>(bytes);
+  size_t unit = 0;
+  for (value /= 1024; value >= 1024 && unit + 1 < std::size(kUnits); value /= 1024) ++unit;
   char text[64];
-  std::snprintf(text, sizeof text, "%.3f GiB", static_cast<double>(bytes) / (1 << 30));
+  std::snprintf(text, sizeof text, "%.*f %s",
+                value < 10    ? 3
+                : value < 100 ? 2
+                              : 1,
+                value, kUnits[unit]);
   return text;
 }
+
+std::string number_text(double value) { return std::isnan(value) ? "nan" : std::to_string(value); }
 
 std::string column(const std::string& text, size_t width) {
   return text + std::string(text.size() < width ? width - text.size() : 1, ' ');

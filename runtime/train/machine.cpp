@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
+#include <limits>
 #include <set>
 
 #include "core/buffer.h"
@@ -15,7 +15,9 @@
 #include "core/thread_pool.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/matmul/matmul.h"
+#include "runtime/io/atomic_file.h"
 #include "runtime/train/budget.h"
+#include "runtime/train/figures.h"
 #include "runtime/train/machine_profiles.h"
 #include "runtime/train/session.h"
 
@@ -67,20 +69,44 @@ Machine measure_here(int threads) {
   });
   machine.network_bandwidth = machine.memory_bandwidth / 2;  // ranks of one host copy memory
   machine.disk_bandwidth = nominal_host().disk_bandwidth;    // a disk is not measured in passing
-  machine.memory_bytes = memory_budget().bytes;
+  const MemoryBudget budget = memory_budget();
+  machine.memory_bytes = budget.bytes;
+  machine.memory_limited_by = budget.limited_by;
   return machine;
 }
 
-double number(const YAML::Node& node, const std::string& file, const char* key, bool required) {
-  if (!node[key]) {
-    if (!required) return 0;
-    throw Error(ErrorKind::kConfig, file + ": " + key + ": found nothing, needed a number");
+constexpr int64_t kMaxProfileBytes = int64_t{1} << 20;
+// What a field of Machine can hold, and more than any machine has.
+constexpr double kMostBytes = 1e18;
+constexpr double kMostRanks = 1 << 20;
+
+[[noreturn]] void throw_found(const std::string& file, const std::string& key,
+                              const YAML::Node& node, const std::string& needed) {
+  const std::string found = !node             ? "nothing"
+                            : node.IsScalar() ? node.Scalar()
+                            : node.IsNull()   ? "nothing"
+                                              : "a list or a map";
+  throw Error(ErrorKind::kConfig, file + ": " + key + ": found " + found + ", needed " + needed);
+}
+
+double number(const YAML::Node& node, const std::string& file, const char* key, bool required,
+              double most = std::numeric_limits<double>::max()) {
+  const YAML::Node field = node[key];
+  if (!field && !required) return 0;
+  double value = 0;
+  // Negated, so that what is not a number is refused as well.
+  if (!field || !YAML::convert<double>::decode(field, value) || !(value > 0 && value <= most)) {
+    throw_found(file, key, field,
+                most < std::numeric_limits<double>::max()
+                    ? "a number above 0 of at most " + human(most, "")
+                    : "a number above 0");
   }
-  try {
-    return node[key].as<double>();
-  } catch (const YAML::Exception&) {
-    throw Error(ErrorKind::kConfig, file + ": " + key + ": needed a number");
-  }
+  return value;
+}
+
+std::string word(const YAML::Node& node, const std::string& file, const char* key) {
+  if (!node.IsScalar()) throw_found(file, key, node, "a word");
+  return node.Scalar();
 }
 
 Machine parse_machine(const std::string& text, const std::string& name) {
@@ -95,18 +121,23 @@ Machine parse_machine(const std::string& text, const std::string& name) {
       "name",         "ranks_per_host",   "f32_flops",         "bf16_flops",    "source",
       "memory_bytes", "memory_bandwidth", "network_bandwidth", "disk_bandwidth"};
   for (const auto& item : node) {
-    const auto key = item.first.as<std::string>();
+    const std::string key = word(item.first, name, "a key");
     if (!kKnown.contains(key)) throw Error(ErrorKind::kConfig, name + ": unknown key " + key);
   }
   Machine machine;
-  machine.name = node["name"] ? node["name"].as<std::string>() : name;
-  machine.ranks_per_host = static_cast<int>(number(node, name, "ranks_per_host", false));
+  machine.name = node["name"] ? word(node["name"], name, "name") : name;
+  const double ranks = number(node, name, "ranks_per_host", false, kMostRanks);
+  if (ranks != std::floor(ranks)) {
+    throw_found(name, "ranks_per_host", node["ranks_per_host"], "a whole number");
+  }
+  machine.ranks_per_host = static_cast<int>(ranks);
   machine.f32_flops = number(node, name, "f32_flops", true);
   machine.bf16_flops = number(node, name, "bf16_flops", true);
   machine.memory_bandwidth = number(node, name, "memory_bandwidth", true);
   machine.network_bandwidth = number(node, name, "network_bandwidth", true);
   machine.disk_bandwidth = number(node, name, "disk_bandwidth", false);
-  machine.memory_bytes = static_cast<int64_t>(number(node, name, "memory_bytes", true));
+  machine.memory_bytes = static_cast<int64_t>(number(node, name, "memory_bytes", true, kMostBytes));
+  machine.memory_limited_by = machine.name;
   return machine;
 }
 
@@ -130,15 +161,16 @@ Machine load_machine(const std::string& name, int threads_per_rank) {
     if (profile.name == name) return parse_machine(profile.yaml, name);
     known += ", " + profile.name;
   }
-  std::ifstream file;
-  // Looked at before it is opened: a FIFO would wait for its writer.
-  if (std::filesystem::is_regular_file(name)) file.open(name);
-  if (!file.is_open()) {
+  if (!std::filesystem::is_regular_file(name)) {
     throw Error(ErrorKind::kConfig,
                 "--machine " + name + ": found no such file, needed one or one of " + known);
   }
-  const std::string text(std::istreambuf_iterator<char>(file), {});
-  return parse_machine(text, name);
+  if (std::filesystem::file_size(name) > kMaxProfileBytes) {
+    throw Error(
+        ErrorKind::kConfig,
+        "--machine " + name + ": found more than 1 MiB, needed a file " + "of machine fields");
+  }
+  return parse_machine(read_file(name, kMaxProfileBytes), name);
 }
 
 }  // namespace athanor

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "runtime/train/figures.h"
 
 namespace athanor {
 namespace {
@@ -22,8 +23,7 @@ std::string sample_list(const std::vector<int64_t>& ids) {
 }
 
 std::string numbers(const StepResult& result) {
-  return "loss " + std::to_string(result.loss) + ", gradient norm " +
-         std::to_string(result.grad_norm);
+  return "loss " + number_text(result.loss) + ", gradient norm " + number_text(result.grad_norm);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "runtime/config/option_names.h"
 #include "runtime/train/figures.h"
 #include "runtime/train/trainer.h"
 
@@ -17,8 +18,8 @@ struct DryRank {
         pool_scratch(memory, options.threads * kThreadScratchBytes),
         communication_scratch(memory, kAlignment),
         storage_scratch(memory, kAlignment),
-        communicator(make_counting_communicator(rank, options.world_size, memory,
-                                                options.mpi_staging_bytes)),
+        communicator(
+            make_counting_communicator(rank, options.world_size, memory, options.staging_bytes)),
         trainer(run.spec, run.trainer, {memory, compute, communication, *communicator, &storage}),
         batch(full_step_batch(run, trainer.lane_plan(run.batch.micro_batches), rank)) {
     trainer.load(nullptr);
@@ -44,35 +45,23 @@ struct DryRank {
   StepBatch batch;
 };
 
-double compute_floor(const std::map<std::string, CostSum>& sums, double flops_rate,
-                     double bandwidth) {
-  double seconds = 0;
-  for (const auto& [name, cost] : sums) {
-    const double bytes = static_cast<double>(cost.bytes_read + cost.bytes_written);
-    seconds += std::max(cost.flops / flops_rate, bytes / bandwidth);
-  }
-  return seconds;
-}
-
-std::vector<std::pair<std::string, int64_t>> count_gathers(const DryRank& dry,
-                                                           const ResolvedRun& run,
-                                                           const std::vector<int64_t>& before) {
-  std::vector<std::pair<std::string, int64_t>> gathers;
-  for (size_t unit = 0; unit < run.spec.units.size(); ++unit) {
-    const ParamStore& params = dry.trainer.params();
-    const int64_t now =
-        std::max(params.frozen_gathers()[unit], params.trainable_gathers()[unit]) - before[unit];
-    gathers.emplace_back(run.spec.units[unit].name, now);
-  }
-  return gathers;
-}
-
 std::vector<int64_t> gathers_so_far(const ParamStore& params) {
   std::vector<int64_t> counts;
   for (size_t unit = 0; unit < params.frozen_gathers().size(); ++unit) {
     counts.push_back(std::max(params.frozen_gathers()[unit], params.trainable_gathers()[unit]));
   }
   return counts;
+}
+
+std::vector<std::pair<std::string, int64_t>> gathers_since(const std::vector<int64_t>& before,
+                                                           const ParamStore& params,
+                                                           const std::vector<UnitSpec>& units) {
+  const std::vector<int64_t> now = gathers_so_far(params);
+  std::vector<std::pair<std::string, int64_t>> gathers;
+  for (size_t unit = 0; unit < units.size(); ++unit) {
+    gathers.emplace_back(units[unit].name, now[unit] - before[unit]);
+  }
+  return gathers;
 }
 
 void fill_step(PlanResult& plan, DryRank& dry, const Machine& machine) {
@@ -83,11 +72,12 @@ void fill_step(PlanResult& plan, DryRank& dry, const Machine& machine) {
   plan.operations = dry.compute.sums();
   plan.collectives = dry.communicator->counts();
   plan.copies = dry.storage.sums();
-  plan.gathers_per_unit = count_gathers(dry, plan.run, before);
+  plan.gathers_per_unit = gathers_since(before, dry.trainer.params(), plan.run.spec.units);
   plan.flops = dry.compute.total().flops;
-  const double rate =
-      plan.run.trainer.dtype == DType::kF32 ? machine.f32_flops : machine.bf16_flops;
-  plan.compute_seconds = compute_floor(plan.operations, rate, machine.memory_bandwidth);
+  const double rate = machine.flops(plan.run.trainer.dtype);
+  for (const auto& [name, cost] : plan.operations) {
+    plan.compute_seconds += compute_floor(cost, rate, machine.memory_bandwidth);
+  }
   double received = 0;
   for (const auto& [name, count] : plan.collectives) received += static_cast<double>(count.bytes);
   plan.communication_seconds = received / machine.network_bandwidth;
@@ -97,22 +87,6 @@ void fill_step(PlanResult& plan, DryRank& dry, const Machine& machine) {
     for (const auto& [name, sum] : plan.copies) moved += static_cast<double>(sum.bytes_read);
     plan.floor_seconds = std::max(plan.floor_seconds, moved / machine.disk_bandwidth);
   }
-}
-
-const char* order_name(ScheduleOrder order) {
-  return order == ScheduleOrder::kLayerMajor ? "layer_major" : "batch_major";
-}
-
-const char* recomputation_name(Recomputation recompute) {
-  switch (recompute) {
-    case Recomputation::kNone:
-      return "none";
-    case Recomputation::kSelective:
-      return "selective";
-    case Recomputation::kFull:
-      return "full";
-  }
-  return "";
 }
 
 }  // namespace
@@ -151,6 +125,7 @@ PlanResult make_plan(const RunConfig& config, const PlanOptions& options, const 
                             ? std::min(machine.ranks_per_host, options.world_size)
                             : options.world_size;
   plan.budget_bytes = config.memory_budget.value_or(machine.memory_bytes);
+  plan.budget_from = config.memory_budget ? "memory_budget" : machine.memory_limited_by;
   plan.fits = plan.host_peak_bytes() <= plan.budget_bytes;
   return plan;
 }
@@ -159,7 +134,7 @@ std::string plan_json(const PlanResult& plan) {
   nlohmann::ordered_json json;
   json["world"] = plan.run.world_size;
   json["zero_stage"] = plan.run.trainer.zero_stage;
-  json["schedule"] = order_name(plan.run.trainer.order);
+  json["schedule"] = option_name(plan.run.config.zero.schedule);
   json["fits"] = plan.fits;
   json["ranks"] = nlohmann::ordered_json::array();
   for (const RankPlan& rank : plan.ranks) {
@@ -198,21 +173,21 @@ std::string plan_table(const PlanResult& plan, const Machine& machine) {
                          human(static_cast<double>(run.spec.trainable_parameters()), ""));
   line("world", std::to_string(run.world_size) + " ranks, " + std::to_string(plan.ranks_per_host) +
                     " a host, ZeRO stage " + std::to_string(run.trainer.zero_stage) + ", " +
-                    order_name(run.trainer.order) + ", recomputation " +
-                    recomputation_name(run.trainer.recompute));
+                    option_name(run.config.zero.schedule) + ", recomputation " +
+                    option_name(run.config.gradient_checkpointing));
   line("step", std::to_string(run.batch.rows_per_step) + " rows in " +
                    std::to_string(run.batch.micro_batches) + " micro-batches, " +
                    std::to_string(run.batch.lanes) + " lanes");
   for (const RankPlan& rank : plan.ranks) {
-    line("rank " + std::to_string(rank.rank) + " device", gibibytes(rank.peak_bytes) + " peak, " +
-                                                              gibibytes(rank.persistent_bytes) +
-                                                              " between steps");
+    line("rank " + std::to_string(rank.rank) + " device",
+         binary_bytes(rank.peak_bytes) + " peak, " + binary_bytes(rank.persistent_bytes) +
+             " between steps");
     if (rank.disk_bytes > 0) {
-      line("rank " + std::to_string(rank.rank) + " disk", gibibytes(rank.disk_bytes));
+      line("rank " + std::to_string(rank.rank) + " disk", binary_bytes(rank.disk_bytes));
     }
   }
-  line("budget of a host", gibibytes(plan.budget_bytes) + " on " + machine.name +
-                               (plan.fits ? ": fits" : ": DOES NOT FIT"));
+  line("budget of a host", binary_bytes(plan.budget_bytes) + " (" + plan.budget_from + ") on " +
+                               machine.name + (plan.fits ? ": fits" : ": DOES NOT FIT"));
   line("compute", human(plan.flops, "FLOP") + " a rank and step, at least " +
                       human(plan.compute_seconds, "s"));
   for (const auto& [name, count] : plan.collectives) {

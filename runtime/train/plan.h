@@ -37,6 +37,7 @@ struct PlanResult {
   double floor_seconds = 0;
   int ranks_per_host = 1;
   int64_t budget_bytes = 0;  // of a host
+  std::string budget_from;   // memory_budget, a control group's folder, a machine's name
   bool fits = true;          // host_peak_bytes() <= budget_bytes
   // Of all ranks of a host, each counted as the largest one.
   int64_t host_peak_bytes() const { return ranks.at(0).peak_bytes * ranks_per_host; }
@@ -46,7 +47,7 @@ struct PlanOptions {
   int world_size = 1;
   int threads = 1;  // of a rank
   bool all_ranks = false;
-  int64_t mpi_staging_bytes = 0;  // 0 where ranks are threads
+  int64_t staging_bytes = 0;  // of the communicator; 0 where ranks are threads
 };
 
 PlanResult make_plan(const RunConfig& config, const PlanOptions& options, const Machine& machine);

@@ -182,7 +182,7 @@ std::string describe(const PlanChange& change) {
   for (const std::string& setting : change.settings) text += (text.empty() ? "" : " ") + setting;
   char factor[32];
   std::snprintf(factor, sizeof factor, "%.2f", change.slowdown);
-  text += " (saves " + gibibytes(change.saved_bytes);
+  text += " (saves " + binary_bytes(change.saved_bytes);
   text += change.fits ? ", fits" : ", does not fit alone";
   text += std::string(", time of a token x") + factor;
   if (!change.remark.empty()) text += ", " + change.remark;
@@ -190,10 +190,12 @@ std::string describe(const PlanChange& change) {
 }
 
 std::string refusal(const PlanResult& plan, const std::vector<PlanChange>& changes) {
-  std::string text = "the run needs " + std::to_string(plan.host_peak_bytes()) +
-                     " bytes on this host (" + std::to_string(plan.ranks_per_host) +
+  std::string text = "the run needs " + binary_bytes(plan.host_peak_bytes()) + " (" +
+                     std::to_string(plan.host_peak_bytes()) + " bytes) on this host (" +
+                     std::to_string(plan.ranks_per_host) +
                      (plan.ranks_per_host == 1 ? " rank" : " ranks") + " at peak), the budget is " +
-                     std::to_string(plan.budget_bytes) + " bytes";
+                     binary_bytes(plan.budget_bytes) + " (" + std::to_string(plan.budget_bytes) +
+                     " bytes, from " + plan.budget_from + ")";
   const char* before = "; cheapest changes: ";
   for (const PlanChange& change : changes) {
     text += before + describe(change);

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "runtime/config/option_names.h"
 #include "runtime/train/auto_choice.h"
 #include "runtime/train/figures.h"
 
@@ -63,9 +64,12 @@ std::vector<ComparedPlan> compare_plans(const ConfigReader& read, const PlanResu
   };
   for (const std::string& stage : stages(plan)) {
     for (const Offload& offload : offloads(plan.run.config)) {
-      for (const char* schedule : {"batch_major", "layer_major"}) {
-        for (const char* recomputation : {"none", "selective", "full"}) {
-          add({stage, offload.name, schedule, recomputation, {}}, offload.settings);
+      for (const auto schedule : {ScheduleOption::kBatchMajor, ScheduleOption::kLayerMajor}) {
+        for (const auto recomputation :
+             {CheckpointingOption::kNone, CheckpointingOption::kSelective,
+              CheckpointingOption::kFull}) {
+          add({stage, offload.name, option_name(schedule), option_name(recomputation), {}},
+              offload.settings);
         }
       }
     }
@@ -79,7 +83,7 @@ std::string compare_table(const std::vector<ComparedPlan>& plans, const Machine&
                      column("floor of a step", 17) + "on " + machine.name + "\n";
   for (const ComparedPlan& row : plans) {
     text += column(row.stage, 7) + column(row.offload, 29) + column(row.schedule, 13) +
-            column(row.recomputation, 15) + column(gibibytes(row.plan.ranks[0].peak_bytes), 15) +
+            column(row.recomputation, 15) + column(binary_bytes(row.plan.ranks[0].peak_bytes), 15) +
             column(human(row.plan.floor_seconds, "s"), 17) +
             (row.plan.fits ? "fits" : "does not fit") + "\n";
   }

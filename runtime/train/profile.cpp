@@ -57,16 +57,14 @@ struct Sum {
   double floor = 0;
 };
 
-// The least time at the machine's rates; on a link, a disk's too, the larger direction fills it.
+// The least time at the machine's rates.
 double floor_seconds(const Cost& cost, const Machine& machine, double flops,
                      const std::string& track) {
-  const auto read = static_cast<double>(cost.bytes_read);
-  const auto written = static_cast<double>(cost.bytes_written);
-  if (track == "communication") return std::max(read, written) / machine.network_bandwidth;
+  if (track == "communication") return link_floor(cost, machine.network_bandwidth);
   if (track == "storage") {
-    return machine.disk_bandwidth > 0 ? std::max(read, written) / machine.disk_bandwidth : 0;
+    return machine.disk_bandwidth > 0 ? link_floor(cost, machine.disk_bandwidth) : 0;
   }
-  return std::max(cost.flops / flops, (read + written) / machine.memory_bandwidth);
+  return compute_floor(cost, flops, machine.memory_bandwidth);
 }
 
 std::string percent(double share) {
@@ -78,7 +76,7 @@ std::string percent(double share) {
 }  // namespace
 
 std::string profile_table(const Timeline& timeline, const Machine& machine, DType dtype) {
-  const double flops = dtype == DType::kF32 ? machine.f32_flops : machine.bf16_flops;
+  const double flops = machine.flops(dtype);
   std::string text;
   for (const TimelineTrack& track : timeline.tracks) {
     std::map<std::string, Sum> sums;

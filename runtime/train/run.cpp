@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <system_error>
@@ -18,6 +16,7 @@
 #include "runtime/optim/lr_schedule.h"
 #include "runtime/report/run_report.h"
 #include "runtime/train/checkpointing.h"
+#include "runtime/train/figures.h"
 #include "runtime/train/numbers_guard.h"
 #include "runtime/train/output.h"
 #include "runtime/train/resume.h"
@@ -30,12 +29,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-std::string format(const char* pattern, auto... values) {
-  char text[256];
-  std::snprintf(text, sizeof text, pattern, values...);
-  return text;
 }
 
 LrOptions lr_options(const RunConfig& config, int64_t total_steps) {
@@ -201,9 +194,8 @@ class Run {
     }
     const std::string how = trainer_.disk().how();
     if (how.empty()) return;
-    log_info(format("disk tier: %.3f GiB in %s (%s)",
-                    static_cast<double>(trainer_.disk().reserved_bytes()) / (1 << 30),
-                    zero.nvme_path.c_str(), how.c_str()));
+    log_info("disk tier: " + binary_bytes(trainer_.disk().reserved_bytes()) + " in " +
+             zero.nvme_path + " (" + how + ")");
   }
 
   double one_step(int64_t step) {

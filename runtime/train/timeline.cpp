@@ -18,10 +18,7 @@ struct Rates {
   bool link = false;
 
   double seconds(const Cost& cost) const {
-    const auto read = static_cast<double>(cost.bytes_read);
-    const auto written = static_cast<double>(cost.bytes_written);
-    if (link) return std::max(read, written) / bytes_read;
-    return std::max(cost.flops / flops, (read + written) / bytes_read);
+    return link ? link_floor(cost, bytes_read) : compute_floor(cost, flops, bytes_read);
   }
 };
 
@@ -81,7 +78,7 @@ TimelineTrack track(const std::string& name, const ClockedStream& stream, size_t
 Timeline plan_timeline(const RunConfig& config, const PlanOptions& options,
                        const Machine& machine) {
   const ResolvedRun run = resolve_run(config, options.world_size);
-  const double flops = run.trainer.dtype == DType::kF32 ? machine.f32_flops : machine.bf16_flops;
+  const double flops = machine.flops(run.trainer.dtype);
   double host = 0;
   PlanAllocator memory(Tier::kDevice);
   ClockedStream compute({flops, machine.memory_bandwidth, false}, host);
@@ -89,7 +86,7 @@ Timeline plan_timeline(const RunConfig& config, const PlanOptions& options,
   const double disk = machine.disk_bandwidth > 0 ? machine.disk_bandwidth : 1e30;
   ClockedStream storage({1, disk, true}, host);
   const std::unique_ptr<Communicator> communicator =
-      make_counting_communicator(0, options.world_size, memory, options.mpi_staging_bytes);
+      make_counting_communicator(0, options.world_size, memory, options.staging_bytes);
   Trainer trainer(run.spec, run.trainer, {memory, compute, communication, *communicator, &storage});
   trainer.load(nullptr);
   const StepBatch batch = full_step_batch(run, trainer.lane_plan(run.batch.micro_batches), 0);

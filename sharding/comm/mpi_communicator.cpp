@@ -8,10 +8,11 @@
 #include <thread>
 #include <vector>
 
+#include "sharding/comm/exchange_communicator.h"
+
 namespace athanor {
 namespace {
 
-constexpr int64_t kChunkFloats = int64_t{64} << 10;       // per peer and round: 256 KiB
 constexpr int64_t kMaxMessageBytes = int64_t{256} << 20;  // MPI counts are int
 
 void check(int code, const char* call) {
@@ -40,12 +41,10 @@ void wait_all(std::vector<MPI_Request>& requests) {
   }
 }
 
-class MpiCommunicator final : public Communicator {
+class MpiCommunicator final : public ExchangeCommunicator {
  public:
   MpiCommunicator(int rank, int world_size, Allocator& allocator, Stream& stream)
-      : Communicator(rank, world_size),
-        stream_(stream),
-        staging_(allocator, mpi_staging_bytes(world_size)) {
+      : ExchangeCommunicator(rank, world_size, allocator), stream_(stream) {
     requests_.reserve(2 * static_cast<size_t>(world_size));
   }
 
@@ -75,14 +74,22 @@ class MpiCommunicator final : public Communicator {
                   });
   }
 
-  void do_reduce_scatter(float* out, const float* in, int64_t n, int present,
-                         Stream& stream) override {
-    stream.submit(Cost{"reduce_scatter", 0, n * 4 * (world_size() - 1), n * 4},
-                  [this, out, in, n, present](ExecContext&) {
-                    for (int64_t offset = 0; offset < n; offset += kChunkFloats) {
-                      reduce_chunk(out, in, n, offset, std::min(kChunkFloats, n - offset), present);
-                    }
-                  });
+  void exchange_chunk(const float* in, int64_t stride, int64_t count, int present) override {
+    const int items = narrow<int>(count);
+    requests_.clear();
+    for_peers([&](int peer) {
+      if (peer >= present) return;
+      check(MPI_Irecv(staging(peer), items, MPI_FLOAT, peer, 0, MPI_COMM_WORLD,
+                      &requests_.emplace_back()),
+            "MPI_Irecv");
+    });
+    for_peers([&](int peer) {
+      if (rank() >= present) return;
+      check(MPI_Isend(in + peer * stride, items, MPI_FLOAT, peer, 0, MPI_COMM_WORLD,
+                      &requests_.emplace_back()),
+            "MPI_Isend");
+    });
+    wait_all(requests_);
   }
 
   void do_barrier(Stream& stream) override {
@@ -113,46 +120,13 @@ class MpiCommunicator final : public Communicator {
     }
   }
 
-  void reduce_chunk(float* out, const float* in, int64_t n, int64_t offset, int64_t count,
-                    int present) {
-    auto* staging = reinterpret_cast<float*>(staging_.data());
-    const int items = narrow<int>(count);
-    requests_.clear();
-    for_peers([&](int peer) {
-      if (peer >= present) return;
-      check(MPI_Irecv(staging + peer * kChunkFloats, items, MPI_FLOAT, peer, 0, MPI_COMM_WORLD,
-                      &requests_.emplace_back()),
-            "MPI_Irecv");
-    });
-    for_peers([&](int peer) {
-      if (rank() >= present) return;
-      check(MPI_Isend(in + peer * n + offset, items, MPI_FLOAT, peer, 0, MPI_COMM_WORLD,
-                      &requests_.emplace_back()),
-            "MPI_Isend");
-    });
-    wait_all(requests_);
-    operands_.resize(static_cast<size_t>(present));
-    for (int r = 0; r < present; ++r) {
-      operands_[static_cast<size_t>(r)] =
-          r == rank() ? in + r * n + offset : staging + r * kChunkFloats;
-    }
-    tree_sum(out + offset, operands_.data(), present, count);
-  }
-
-  template <class Body>
-  void for_peers(const Body& body) {
-    for (int step = 1; step < world_size(); ++step) body((rank() + step) % world_size());
-  }
-
   Stream& stream_;
-  Buffer staging_;
   std::vector<MPI_Request> requests_;
-  std::vector<const float*> operands_;
 };
 
 }  // namespace
 
-int64_t mpi_staging_bytes(int world_size) { return world_size * kChunkFloats * 4; }
+bool built_with_mpi() { return true; }
 
 std::unique_ptr<Communicator> make_mpi_communicator(Allocator& allocator, Stream& stream) {
   int rank = 0;

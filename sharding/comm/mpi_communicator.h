@@ -2,7 +2,6 @@
 // stream's thread: non-blocking calls tested with a back-off, because Open MPI would spin.
 #pragma once
 
-#include <cstdint>
 #include <memory>
 
 #include "core/buffer.h"
@@ -11,8 +10,7 @@
 
 namespace athanor {
 
-// Bytes of staging that a reduction needs on each rank.
-int64_t mpi_staging_bytes(int world_size);
+bool built_with_mpi();
 
 // Starts MPI on `stream` (which must have a thread of its own) and makes MPI_COMM_WORLD's
 // communicator; its destructor finalises MPI on the same stream, which must outlive it. Built

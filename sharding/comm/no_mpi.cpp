@@ -3,7 +3,7 @@
 
 namespace athanor {
 
-int64_t mpi_staging_bytes(int) { return 0; }
+bool built_with_mpi() { return false; }
 
 std::unique_ptr<Communicator> make_mpi_communicator(Allocator&, Stream&) {
   throw Error(ErrorKind::kConfig,

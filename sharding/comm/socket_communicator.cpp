@@ -13,10 +13,10 @@
 #include <string>
 #include <utility>
 
+#include "sharding/comm/exchange_communicator.h"
+
 namespace athanor {
 namespace {
-
-constexpr int64_t kChunkFloats = int64_t{64} << 10;  // per peer and round: 256 KiB
 
 // What is still to be sent to and received from one peer.
 struct Transfer {
@@ -27,15 +27,13 @@ struct Transfer {
   int64_t in_left = 0;
 };
 
-class SocketCommunicator final : public Communicator {
+class SocketCommunicator final : public ExchangeCommunicator {
  public:
   SocketCommunicator(int rank, std::vector<int> sockets, Allocator& allocator)
-      : Communicator(rank, narrow<int>(sockets.size())),
-        sockets_(std::move(sockets)),
-        staging_(allocator, socket_staging_bytes(world_size())) {
+      : ExchangeCommunicator(rank, narrow<int>(sockets.size()), allocator),
+        sockets_(std::move(sockets)) {
     transfers_.reserve(sockets_.size());
     polled_.reserve(sockets_.size());
-    operands_.resize(sockets_.size());
   }
 
   ~SocketCommunicator() override {
@@ -63,44 +61,29 @@ class SocketCommunicator final : public Communicator {
                   });
   }
 
-  void do_reduce_scatter(float* out, const float* in, int64_t n, int present,
-                         Stream& stream) override {
-    stream.submit(Cost{"reduce_scatter", 0, n * 4 * (world_size() - 1), n * 4},
-                  [this, out, in, n, present](ExecContext&) {
-                    for (int64_t offset = 0; offset < n; offset += kChunkFloats) {
-                      reduce_chunk(out, in, n, offset, std::min(kChunkFloats, n - offset), present);
-                    }
-                  });
+  void exchange_chunk(const float* in, int64_t stride, int64_t count, int present) override {
+    transfers_.clear();
+    for_peers([&](int peer) {
+      transfers_.push_back({peer, reinterpret_cast<const std::byte*>(in + peer * stride),
+                            rank() < present ? count * 4 : 0,
+                            reinterpret_cast<std::byte*>(staging(peer)),
+                            peer < present ? count * 4 : 0});
+    });
+    exchange();
   }
 
   void do_barrier(Stream& stream) override {
     stream.submit(Cost{"barrier"}, [this](ExecContext&) {
       transfers_.clear();
       const std::byte token{1};
-      for_peers([&](int peer) { transfers_.push_back({peer, &token, 1, staging_.data(), 1}); });
+      for_peers([&](int peer) {
+        transfers_.push_back({peer, &token, 1, reinterpret_cast<std::byte*>(staging(peer)), 1});
+      });
       exchange();
     });
   }
 
  private:
-  void reduce_chunk(float* out, const float* in, int64_t n, int64_t offset, int64_t count,
-                    int present) {
-    auto* staging = reinterpret_cast<float*>(staging_.data());
-    transfers_.clear();
-    for_peers([&](int peer) {
-      transfers_.push_back({peer, reinterpret_cast<const std::byte*>(in + peer * n + offset),
-                            rank() < present ? count * 4 : 0,
-                            reinterpret_cast<std::byte*>(staging + peer * kChunkFloats),
-                            peer < present ? count * 4 : 0});
-    });
-    exchange();
-    for (int r = 0; r < present; ++r) {
-      operands_[static_cast<size_t>(r)] =
-          r == rank() ? in + r * n + offset : staging + r * kChunkFloats;
-    }
-    tree_sum(out + offset, operands_.data(), present, count);
-  }
-
   // Returns when every transfer is complete.
   void exchange() {
     while (true) {
@@ -158,22 +141,13 @@ class SocketCommunicator final : public Communicator {
 
   int socket(int peer) const { return sockets_[static_cast<size_t>(peer)]; }
 
-  template <class Body>
-  void for_peers(const Body& body) const {
-    for (int step = 1; step < world_size(); ++step) body((rank() + step) % world_size());
-  }
-
   std::vector<int> sockets_;
-  Buffer staging_;
   std::vector<Transfer> transfers_;
   std::vector<pollfd> polled_;
-  std::vector<const float*> operands_;
   std::atomic<bool> aborted_{false};
 };
 
 }  // namespace
-
-int64_t socket_staging_bytes(int world_size) { return world_size * kChunkFloats * 4; }
 
 std::unique_ptr<Communicator> make_socket_communicator(int rank, std::vector<int> sockets,
                                                        Allocator& allocator) {

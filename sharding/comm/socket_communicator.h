@@ -4,7 +4,6 @@
 // closes its sockets, which its peers notice at once (kLostPeer).
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -13,9 +12,6 @@
 #include "sharding/comm/communicator.h"
 
 namespace athanor {
-
-// Bytes of staging that a reduction needs on each rank.
-int64_t socket_staging_bytes(int world_size);
 
 // sockets[r]: this rank's end of the connection to rank r, owned and closed by the communicator;
 // sockets[rank] is not used. The world's size is their number.

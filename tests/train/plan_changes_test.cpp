@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+
 #include "core/error.h"
 #include "runtime/train/auto_choice.h"
 #include "runtime/train/figures.h"
@@ -108,11 +111,13 @@ TEST_F(PlanChoices, CombinesWhenNothingFitsAlone) {
 
 TEST_F(PlanChoices, RefusalNamesNeedBudgetAndChanges) {
   machine_.memory_bytes = 1000;
+  machine_.memory_limited_by = "/sys/fs/cgroup/job";
   const PlanResult base = plan({}, 2);
   const std::vector<PlanChange> found = changes(base);
   const std::string text = refusal(base, found);
-  for (const std::string& part : {std::to_string(base.host_peak_bytes()), std::string("2 ranks"),
-                                  std::string("1000 bytes"), describe(found.at(0))}) {
+  for (const std::string& part :
+       {std::to_string(base.host_peak_bytes()), std::string("2 ranks"),
+        std::string("1000 bytes, from /sys/fs/cgroup/job"), describe(found.at(0))}) {
     EXPECT_NE(text.find(part), std::string::npos) << text;
   }
   EXPECT_EQ(text.find('\n'), std::string::npos);
@@ -196,7 +201,47 @@ TEST(Figures, HaveAPrefixAndFourDigits) {
   EXPECT_EQ(human(1.5e9, "B"), "1.5 GB");
   EXPECT_EQ(human(0.0123, "s"), "12.3 ms");
   EXPECT_EQ(human(0, "s"), "0 s");
-  EXPECT_EQ(gibibytes(int64_t{3} << 29), "1.500 GiB");
+  EXPECT_EQ(binary_bytes(int64_t{3} << 29), "1.500 GiB");
+  EXPECT_EQ(binary_bytes((int64_t{30} << 20) + (256 << 10)), "30.25 MiB");
+  EXPECT_EQ(binary_bytes(1023), "1023 B");
+  EXPECT_EQ(binary_bytes(0), "0 B");
+  EXPECT_EQ(number_text(1.5), "1.500000");
+}
+
+TEST(Figures, NotANumberHasNoSign) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(number_text(nan), "nan");
+  EXPECT_EQ(number_text(std::copysign(nan, -1.0)), "nan");
+}
+
+TEST(MachineProfile, WhatIsNotAMachineIsAConfigurationErrorThatSaysWhatItFound) {
+  const TempFolder folder;
+  const std::string good =
+      "f32_flops: 1e12\nbf16_flops: 2e12\nmemory_bandwidth: 1e11\nnetwork_bandwidth: 1e10\n";
+  const auto message_of = [&](const std::string& text) -> std::string {
+    try {
+      load_machine(folder.write("machine.yaml", text), 1);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kConfig) << text;
+      return error.message();
+    }
+    return "";
+  };
+  EXPECT_EQ(message_of(good + "memory_bytes: 1.28e11\nranks_per_host: 2\n"), "");
+  for (const char* bytes : {"0", "-1", ".nan", ".inf", "-.inf", "1e300", "many"}) {
+    EXPECT_NE(message_of(good + "memory_bytes: " + bytes + "\n")
+                  .find("memory_bytes: found " + std::string(bytes) + ", needed a number above 0"),
+              std::string::npos)
+        << bytes;
+  }
+  const std::string whole = good + "memory_bytes: 1e11\n";
+  EXPECT_NE(message_of(whole + "name: [a]\n").find("name: found a list or a map"),
+            std::string::npos);
+  EXPECT_NE(message_of(whole + "ranks_per_host: 1.5\n").find("whole number"), std::string::npos);
+  EXPECT_NE(message_of(whole + "ranks_per_host: 1e30\n").find("ranks_per_host"), std::string::npos);
+  EXPECT_NE(message_of(whole + "[a]: 1\n").find("a list or a map"), std::string::npos);
+  EXPECT_NE(message_of(good).find("memory_bytes: found nothing"), std::string::npos);
+  EXPECT_NE(message_of(std::string((1 << 20) + 1, '#')).find("more than 1 MiB"), std::string::npos);
 }
 
 }  // namespace
