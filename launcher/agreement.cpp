@@ -130,7 +130,7 @@ std::string find_disagreement(std::span<const RunFacts> facts_of_ranks) {
   return "";
 }
 
-void check_ranks_agree(const RunFacts& facts, Communicator& communicator, Stream& stream) {
+std::string compare_ranks(const RunFacts& facts, Communicator& communicator, Stream& stream) {
   std::string own = serialized(facts);
   const auto block =
       static_cast<size_t>(communicator.max_host(static_cast<int64_t>(own.size()), stream));
@@ -145,8 +145,7 @@ void check_ranks_agree(const RunFacts& facts, Communicator& communicator, Stream
     text.resize(text.find_last_not_of('\n') + 1);
     facts_of_ranks.push_back(parsed(text));
   }
-  const std::string found = find_disagreement(facts_of_ranks);
-  if (!found.empty()) throw Error(ErrorKind::kConfig, found);
+  return find_disagreement(facts_of_ranks);
 }
 
 }  // namespace athanor

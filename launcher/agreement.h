@@ -25,7 +25,7 @@ RunFacts facts_of_run(const ResolvedRun& run, const RunData& data);
 // the fact, both ranks and both values; empty when all agree.
 std::string find_disagreement(std::span<const RunFacts> facts_of_ranks);
 
-// Collective. Throws the same kConfig on every rank when two disagree.
-void check_ranks_agree(const RunFacts& facts, Communicator& communicator, Stream& stream);
+// Collective: find_disagreement of all ranks' facts, the same on every rank.
+std::string compare_ranks(const RunFacts& facts, Communicator& communicator, Stream& stream);
 
 }  // namespace athanor

@@ -2,11 +2,11 @@
 
 #include <fcntl.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
-#include <string_view>
 
 #include "core/error.h"
 
@@ -26,18 +26,14 @@ void close_if_open(int file) {
   if (file >= 0) ::close(file);
 }
 
-void say(std::string_view text) {
-  // Nothing can be done about a failure here.
-  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
-}
-
 struct Prepared {
   char* const* arguments;
   char* const* environment;
   const int* sockets;
   size_t socket_count;
   int input;
-  int log;  // -1: inherited
+  int log;      // -1: inherited
+  int failure;  // the errno of an exec that failed goes here; exec closes it
   int death_signal;
   bool keep_blocked;
   pid_t parent;
@@ -62,11 +58,20 @@ struct Prepared {
     if (self.sockets[i] >= 0) ::fcntl(self.sockets[i], F_SETFD, 0);  // no longer close-on-exec
   }
   ::execvpe(self.arguments[0], self.arguments, self.environment);
-  say(self.arguments[0]);
-  say(": cannot be started: ");
-  say(::strerrordesc_np(errno));
-  say("\n");
+  const int failure = errno;
+  // Nothing can be done about a failure here.
+  [[maybe_unused]] const ssize_t written = ::write(self.failure, &failure, sizeof failure);
   ::_exit(kExecFailed);
+}
+
+// The errno of a child that could not become its program; 0 once it has.
+int wait_for_exec(int pipe) {
+  int failure = 0;
+  ssize_t got = 0;
+  do {
+    got = ::read(pipe, &failure, sizeof failure);
+  } while (got < 0 && errno == EINTR);
+  return got == static_cast<ssize_t>(sizeof failure) ? failure : 0;
 }
 
 }  // namespace
@@ -85,24 +90,33 @@ pid_t start_child(const ChildStart& start) {
     }
   }
   const int input = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  int failed[2] = {-1, -1};
+  const bool ready = input >= 0 && ::pipe2(failed, O_CLOEXEC) == 0;
   const Prepared prepared{arguments.data(),
                           variables.data(),
                           start.sockets.data(),
                           start.sockets.size(),
                           input,
                           log,
+                          failed[1],
                           start.death_signal,
                           start.keep_blocked,
                           ::getpid()};
-  const pid_t child = input < 0 ? -1 : ::fork();
+  const pid_t child = ready ? ::fork() : -1;
   if (child == 0) become(prepared);
-  const int failure = errno;
+  int failure = errno;
   close_if_open(input);
   close_if_open(log);
-  if (child < 0) {
-    throw Error(ErrorKind::kIo, "cannot start a process: " + std::string(std::strerror(failure)));
+  close_if_open(failed[1]);
+  if (child > 0) {
+    ::setpgid(child, child);  // both sides do it, so that it is done when either goes on
+    failure = wait_for_exec(failed[0]);
+    if (failure != 0) ::waitpid(child, nullptr, 0);
   }
-  ::setpgid(child, child);  // both sides do it, so that it is done when either goes on
+  close_if_open(failed[0]);
+  if (child < 0 || failure != 0) {
+    throw Error(ErrorKind::kIo, command[0] + ": cannot be started: " + std::strerror(failure));
+  }
   return child;
 }
 

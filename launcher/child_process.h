@@ -21,7 +21,7 @@ struct ChildStart {
 };
 
 // In a process group of its own, so that a terminal's Ctrl-C reaches only the parent, which passes
-// it on. Throws kIo when nothing could be started.
+// it on. Returns when it runs; throws kIo when it could not be started.
 pid_t start_child(const ChildStart& start);
 
 // The file this process runs.

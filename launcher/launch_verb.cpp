@@ -84,6 +84,9 @@ class SocketMesh {
 std::vector<std::string> train_command(const LaunchArguments& arguments) {
   std::vector<std::string> command = {own_program(), "train"};
   if (arguments.force) command.push_back("--force");
+  if (!arguments.profile.empty()) {
+    command.insert(command.end(), {"--profile", arguments.profile});
+  }
   command.push_back(arguments.config);
   command.insert(command.end(), arguments.overrides.begin(), arguments.overrides.end());
   return command;

@@ -1,5 +1,6 @@
 // athanor: parses the command line, installs the signals and runs a verb. Errors become one line
 // and their exit code here and nowhere else.
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -47,6 +48,15 @@ void install_signals() {
   sigprocmask(SIG_UNBLOCK, &awaited, nullptr);
   // A file that may not grow is an error of the write (EFBIG), not a death.
   std::signal(SIGXFSZ, SIG_IGN);
+}
+
+// A program that was started without one of them would get their numbers for its next files. What
+// stands in their place fails at reads and writes as a closed one does.
+void occupy_standard_descriptors() {
+  for (const int expected : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    const int flags = expected == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+    if (::fcntl(expected, F_GETFD) < 0) ::open("/dev/null", flags);  // the lowest number is free
+  }
 }
 
 // Output that was lost is a failure, however well the rest went.
@@ -150,6 +160,7 @@ int dispatch(int argc, char** argv) {
       ->check(CLI::Range(1, 1024));
   launch_verb->add_option("--hostfile", launch.hostfile, "hosts, as mpirun reads them");
   launch_verb->add_flag("--force", launch.force, "as of train");
+  launch_verb->add_option("--profile", launch.profile, "as of train");
 
   athanor::CheckpointArguments checkpoint;
   const CheckpointVerbs checkpoint_verbs = add_checkpoint_verbs(app, checkpoint);
@@ -249,13 +260,26 @@ int dispatch(int argc, char** argv) {
   return 0;
 }
 
-// All ranks read the same config: rank 0 says what is wrong with it, and mpirun ends the others
-// then. A rank that is still there some time later has found what rank 0 has not, such as a folder
-// that is missing on its host. Launched ranks have logs of their own.
-bool speaks_for_itself() {
+// How long a rank other than 0 leaves it to rank 0 to say what all ranks find at the same point:
+// errors of the configuration, a plan that does not fit (rank 0 looks for the cheapest changes
+// first), numbers that diverged. mpirun ends the others then. A rank that is still there has found
+// what rank 0 has not, such as a folder that is missing on its host.
+std::chrono::seconds patience_with(athanor::ErrorKind kind) {
+  switch (kind) {
+    case athanor::ErrorKind::kConfig:
+    case athanor::ErrorKind::kDiverged:
+      return std::chrono::seconds(2);
+    case athanor::ErrorKind::kDoesNotFit:
+      return std::chrono::seconds(20);
+    default:
+      return std::chrono::seconds(0);
+  }
+}
+
+// Launched ranks have logs of their own.
+bool speaks_for_itself(athanor::ErrorKind kind) {
   if (athanor::log_rank() == 0 || athanor::started_by_launch()) return true;
-  constexpr auto kPatience = std::chrono::seconds(2);
-  const auto end = std::chrono::steady_clock::now() + kPatience;
+  const auto end = std::chrono::steady_clock::now() + patience_with(kind);
   while (std::chrono::steady_clock::now() < end) {
     if (stop_requests.load() != 0) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -270,15 +294,14 @@ int main(int argc, char** argv) {
     std::fputs("athanor: this CPU lacks AVX2 and FMA, which the program needs\n", stderr);
     return athanor::exit_code(athanor::ErrorKind::kInternal);
   }
+  occupy_standard_descriptors();
   install_signals();
   try {
     const int code = dispatch(argc, argv);
     check_standard_output();
     return code;
   } catch (const athanor::Error& error) {
-    if (error.kind() != athanor::ErrorKind::kConfig || speaks_for_itself()) {
-      log_error_lines(error.message());
-    }
+    if (speaks_for_itself(error.kind())) log_error_lines(error.message());
     return athanor::exit_code(error.kind());
   } catch (const std::filesystem::filesystem_error& error) {
     athanor::log_error(error.what());

@@ -20,7 +20,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// For ranks that have lost a peer, to say so and to end by themselves.
+// For ranks that have lost a peer, to say so and to end by themselves; and for mpirun, to end those
+// on other hosts.
 constexpr std::chrono::seconds kGrace{3};
 constexpr int64_t kLookEvery = 100'000'000;  // ns: how late rank 0's output may be seen
 constexpr size_t kTailLines = 20;
@@ -93,8 +94,10 @@ Supervisor::Supervisor(std::vector<WatchedProcess> processes, Forward forward)
 
 Supervisor::~Supervisor() {
   end_all();
-  for (size_t i = 0; i < processes_.size(); ++i) {
-    if (running(i)) ::waitpid(processes_[i].pid, nullptr, 0);
+  while (any_running()) {
+    if (overdue()) kill_all();
+    wait_for_news();
+    reap();
   }
 }
 
@@ -107,6 +110,7 @@ int Supervisor::run() {
       first_failure = Clock::now();
     }
     if (first_failure && Clock::now() - *first_failure > kGrace) end_all();
+    if (overdue()) kill_all();
     // After a failure the cause is to be read first; the rest is in the logs.
     if (!first_failure) show_output();
   }
@@ -128,6 +132,7 @@ void Supervisor::wait_for_news() {
 
 void Supervisor::on_stop_signal(int signal) {
   if (stopping_ && signal == SIGINT) {
+    if (interrupted_) kill_all();  // it did not end when asked
     interrupted_ = true;
     end_all();
     return;
@@ -157,6 +162,7 @@ void Supervisor::reap() {
 
 // mpirun has processes on other hosts to end, which it does when asked.
 void Supervisor::end_all() {
+  if (!ended_at_) ended_at_ = Clock::now();
   for (size_t i = 0; i < processes_.size(); ++i) {
     if (!running(i) || ends_[i].ended_here) continue;
     ends_[i].ended_here = true;
@@ -165,6 +171,15 @@ void Supervisor::end_all() {
     } else {
       ::kill(-processes_[i].pid, SIGKILL);
     }
+  }
+}
+
+bool Supervisor::overdue() const { return ended_at_ && Clock::now() - *ended_at_ > kGrace; }
+
+// Without asking. What mpirun started on other hosts notices that it is gone.
+void Supervisor::kill_all() {
+  for (size_t i = 0; i < processes_.size(); ++i) {
+    if (running(i)) ::kill(-processes_[i].pid, SIGKILL);
   }
 }
 

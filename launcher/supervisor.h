@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -36,7 +37,7 @@ class Supervisor {
 
   // The caller has blocked the stop signals and SIGCHLD, before it started anything.
   Supervisor(std::vector<WatchedProcess> processes, Forward forward);
-  // Ends what still runs.
+  // Ends what still runs, within kGrace.
   ~Supervisor();
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
@@ -51,6 +52,8 @@ class Supervisor {
   void on_stop_signal(int signal);
   void reap();
   void end_all();
+  void kill_all();
+  bool overdue() const;
   void show_output();
   int report();
 
@@ -60,7 +63,8 @@ class Supervisor {
   int ended_ = 0;
   bool stopping_ = false;
   bool interrupted_ = false;
-  size_t shown_bytes_ = 0;  // of rank 0's log
+  std::optional<std::chrono::steady_clock::time_point> ended_at_;  // when they were told to end
+  size_t shown_bytes_ = 0;                                         // of rank 0's log
 };
 
 }  // namespace athanor

@@ -13,6 +13,7 @@
 #include "core/cores.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/settle.h"
 #include "kernels/cpu/isa.h"
 #include "launcher/agreement.h"
 #include "launcher/fit.h"
@@ -20,6 +21,7 @@
 #include "launcher/verbs.h"
 #include "runtime/io/atomic_file.h"
 #include "runtime/train/auto_choice.h"
+#include "runtime/train/figures.h"
 #include "runtime/train/output.h"
 #include "runtime/train/plan.h"
 #include "runtime/train/profile.h"
@@ -75,13 +77,24 @@ void allow_status_line_on_terminal(const ProcessRank& process) {
   if (process.world_size == 1 && capable && ::isatty(STDERR_FILENO) == 1) allow_status_line();
 }
 
-// MPI ends the process in abort, so what went wrong is said before.
+RunOutcome train_agreed(const Job& job, Communicator& communicator, CpuDevice& device,
+                        Allocator& memory) {
+  communicator.clear_counts();  // those of a run are its steps'
+  return run_training(job.run, job.data, communicator, device, memory, job.stop,
+                      communicator.rank() == 0 ? job.observers : RunObservers{});
+}
+
+// MPI ends the process in abort, so what went wrong is said before. What all ranks find at the same
+// point, a disagreement or numbers that diverged, needs no abort: each ends, and rank 0 says it.
 RunOutcome train_mpi_rank(const Job& job, Communicator& communicator, CpuDevice& device,
                           Allocator& memory) {
+  std::string disagreement;
   try {
-    return run_training(job.run, job.data, communicator, device, memory, job.stop,
-                        communicator.rank() == 0 ? job.observers : RunObservers{});
+    disagreement =
+        compare_ranks(facts_of_run(job.run, job.data), communicator, device.communication);
+    if (disagreement.empty()) return train_agreed(job, communicator, device, memory);
   } catch (const Error& error) {
+    if (error.kind() == ErrorKind::kDiverged) throw;
     if (error.kind() != ErrorKind::kLostPeer) log_error(error.message());
     communicator.abort(error.message(), exit_code(error.kind()));
     throw;
@@ -90,20 +103,19 @@ RunOutcome train_mpi_rank(const Job& job, Communicator& communicator, CpuDevice&
     communicator.abort(error.what(), exit_code(ErrorKind::kInternal));
     throw;
   }
+  throw Error(ErrorKind::kConfig, disagreement);
 }
 
 RunOutcome train_launched_rank(const Job& job, Communicator& communicator, CpuDevice& device,
                                Allocator& memory) {
   try {
-    return run_training(job.run, job.data, communicator, device, memory, job.stop,
-                        communicator.rank() == 0 ? job.observers : RunObservers{});
+    const std::string disagreement =
+        compare_ranks(facts_of_run(job.run, job.data), communicator, device.communication);
+    if (!disagreement.empty()) throw Error(ErrorKind::kConfig, disagreement);
+    return train_agreed(job, communicator, device, memory);
   } catch (const std::exception& error) {
     communicator.abort(error.what(), 0);
-    try {
-      device.communication.synchronize();  // it uses the sockets
-    } catch (const Error&) {
-      // The first error is the one to tell.
-    }
+    settle(device.communication);  // it uses the sockets
     throw;
   }
 }
@@ -126,8 +138,6 @@ RunOutcome run_as_process(const Job& job, const ProcessRank& process) {
   if (process.world_size == 1) {
     return run_training(job.run, job.data, *communicator, device, memory, job.stop, job.observers);
   }
-  check_ranks_agree(facts_of_run(job.run, job.data), *communicator, device.communication);
-  communicator->clear_counts();  // those of a run are its steps'
   return process.launched() ? train_launched_rank(job, *communicator, device, memory)
                             : train_mpi_rank(job, *communicator, device, memory);
 }
@@ -207,7 +217,11 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
   ResolvedRun run = resolve_run(config, world);
   run.checkpoints = checkpoints;
   warn_about(run);
-  if (process.rank == 0) check_output_folder(config);
+  if (process.rank == 0) {
+    check_output_folder(config);
+    if (!arguments.profile.empty()) check_writable(arguments.profile);
+  }
+  if (process.local_rank == 0) check_disk_folder(config);  // once a host
   log_info("athanor: " + std::to_string(world) + " ranks of " + std::to_string(threads) +
            " threads (" + cpu_isa_name(active_cpu_isa()) + "), ZeRO stage " +
            std::to_string(config.zero.stage) + ", " + std::to_string(run.batch.micro_batches) +
@@ -233,12 +247,13 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
            " bytes a rank allocated at peak");
   if (job.observers.profile != nullptr && process.rank == 0) {
     write_file_atomic(arguments.profile, chrome_trace(profile));
+    float_this_thread();  // the machine is measured by threads that inherit where this one may run
     const std::string table =
         profile_table(profile, load_machine("here", threads), run.trainer.dtype);
     std::fwrite(table.data(), 1, table.size(), stdout);
   }
   log_info((outcome.stopped ? "stopped after " : "finished ") + std::to_string(outcome.steps) +
-           " steps, loss " + std::to_string(outcome.last_loss) + ", saved in " + config.output_dir);
+           " steps, loss " + number_text(outcome.last_loss) + ", saved in " + config.output_dir);
   return outcome.stopped ? exit_code(ErrorKind::kStopped) : 0;
 }
 

@@ -123,6 +123,11 @@ void AtomicFile::commit() {
   }
 }
 
+void check_writable(const std::filesystem::path& path) {
+  if (std::filesystem::is_directory(path)) throw_io(path, "cannot write", EISDIR);
+  const AtomicFile trial(path);
+}
+
 void write_file_atomic(const std::filesystem::path& path, std::string_view content) {
   AtomicFile file(path);
   file.append(content);

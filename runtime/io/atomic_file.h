@@ -54,6 +54,9 @@ class AtomicFile {
   int64_t end_ = 0;
 };
 
+// Throws what write_file_atomic would throw for the folder, before there is work to lose; leaves
+// nothing.
+void check_writable(const std::filesystem::path& path);
 void write_file_atomic(const std::filesystem::path& path, std::string_view content);
 
 // The whole file; refuses one larger than max_bytes (kBadInput) and anything but a regular file.

@@ -6,10 +6,12 @@
 #include <system_error>
 #include <vector>
 
+#include "core/log.h"
 #include "runtime/checkpoint/output_lock.h"
 #include "runtime/io/atomic_file.h"
 #include "runtime/io/peft.h"
 #include "runtime/io/safetensors_writer.h"
+#include "sharding/tier/disk_file.h"
 
 namespace athanor {
 namespace {
@@ -166,6 +168,17 @@ void check_output_folder(const RunConfig& config) {
     throw Error(ErrorKind::kConfig, "output_dir: " + folder.string() +
                                         " is not empty; set resume_from_checkpoint: auto or "
                                         "overwrite_output_dir: true, or name another folder");
+  }
+}
+
+void check_disk_folder(const RunConfig& config) {
+  const ZeroConfig& zero = config.zero;
+  const auto options = {zero.offload_param, zero.offload_optimizer, zero.offload_activations};
+  if (std::ranges::find(options, OffloadOption::kNvme) == options.end()) return;
+  check_scratch_folder(zero.nvme_path);
+  if (is_in_memory(zero.nvme_path)) {
+    log_warning("zero.nvme_path: " + zero.nvme_path + " is in memory (tmpfs): what is offloaded " +
+                "there takes memory of this host that no plan and no budget counts");
   }
 }
 

@@ -20,6 +20,10 @@ void check_output_folder(const RunConfig& config);
 // The run goes on in the folder of the run that it comes from.
 bool resumes_in_place(const RunConfig& config);
 
+// Throws kIo when the disk tier is in use and its folder cannot take a file on this host, before
+// data is read; warns when the folder is in memory.
+void check_disk_folder(const RunConfig& config);
+
 // Collective: all ranks call it, the one with `writes` writes. LoRA: adapter_config.json and
 // adapter_model.safetensors (float32 masters); full: config.json and the model in working dtype.
 // Tokenizer files are copied beside. Everything appears under its name complete or not at all.

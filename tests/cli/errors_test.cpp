@@ -88,7 +88,32 @@ TEST_F(CliTest, DivergenceEndsTheRunOnAnyNumberOfRanks) {
     for (const char* part : {"step skipped (1 in a row", "step skipped (2 in a row", "sample"}) {
       EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
     }
+    EXPECT_EQ(result.err.find("-nan"), std::string::npos) << result.err;
   }
+}
+
+// The data are missing as well: they come later.
+TEST_F(CliTest, FolderOfTheDiskTierIsLookedAtBeforeDataAreRead) {
+  const std::string folder = (folder_ / "missing").string();
+  for (const char* ranks : {"ranks=1", "ranks=2"}) {
+    expect_error(train({ranks, "zero.offload_optimizer=nvme", "zero.nvme_path=" + folder,
+                        "dataset=/nowhere/data.jsonl"}),
+                 74, {folder});
+  }
+  EXPECT_FALSE(std::filesystem::exists(out()));
+}
+
+TEST_F(CliTest, DiskTierInMemoryIsWarnedOf) {
+  if (!std::filesystem::exists("/dev/shm")) GTEST_SKIP() << "no /dev/shm here";
+  const ProcessResult result = train({"zero.offload_optimizer=nvme", "zero.nvme_path=/dev/shm"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.err.find("/dev/shm is in memory"), std::string::npos) << result.err;
+}
+
+TEST_F(CliTest, ProfileThatCannotBeWrittenIsRefusedBeforeTheRun) {
+  const std::string trace = (folder_ / "missing/trace.json").string();
+  expect_error(train({"--profile", trace}), 74, {trace});
+  EXPECT_FALSE(std::filesystem::exists(out()));
 }
 
 // Rank 0 cannot write; the other one must not wait for it for ever.
@@ -157,9 +182,10 @@ TEST_F(MpiCliTest, ConfigurationErrorsAreSaidOnce) {
   expect_error(mpirun_train(2, {"ranks=2"}), 78, {"ranks"});
 }
 
-TEST_F(MpiCliTest, DivergenceEndsAllProcesses) {
-  const ProcessResult result = mpirun_train(2, {"learning_rate=1e30", "max_steps=20"});
-  EXPECT_EQ(result.exit_code, 76) << result.err;
+TEST_F(MpiCliTest, WhatAllRanksFindIsSaidOnce) {
+  expect_error(mpirun_train(2, {"learning_rate=1e30", "max_steps=20"}), 76, {"learning_rate"});
+  expect_error(mpirun_train(3, {"memory_budget=1MiB", "overwrite_output_dir=true"}), 71,
+               {"from memory_budget", "cheapest changes: "});
 }
 
 }  // namespace

@@ -179,6 +179,59 @@ TEST_F(LaunchTest, CommandLineErrorsEndWithTwo) {
   EXPECT_EQ(nested.exit_code, 2) << nested.err;
 }
 
+TEST_F(LaunchTest, NeedsNoStandardInput) {
+  std::vector<std::string> command = {"sh", "-c", "exec \"$0\" \"$@\" <&-"};
+  for (const std::string& word : launch_command(2, {})) command.push_back(word);
+  const ProcessResult result = run_process(command);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+}
+
+TEST_F(LaunchTest, ProfileIsWrittenByRankZero) {
+  const ProcessResult result = launch(2, {"--profile", (folder_ / "trace.json").string()});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(log_of(0).find("of the limit"), std::string::npos) << log_of(0);
+  EXPECT_GT(Json::parse(slurp(folder_ / "trace.json")).at("traceEvents").size(), 50u);
+}
+
+// A stand-in for mpirun: what its script says, found before the real one.
+class StandInTest : public LaunchTest {
+ protected:
+  std::vector<std::string> hostfile_command() const {
+    spill(folder_ / "hosts", "localhost slots=2\n");
+    std::vector<std::string> command = launch_command(2, {});
+    command.insert(command.begin() + 2, {"--hostfile", folder_ / "hosts"});
+    return command;
+  }
+  ProcessOptions with_mpirun(const std::string& script) const {
+    spill(folder_ / "bin/mpirun", "#!/bin/sh\n" + script);
+    std::filesystem::permissions(folder_ / "bin/mpirun", std::filesystem::perms::owner_all);
+    return {{"PATH=" + (folder_ / "bin").string() + ":/usr/bin:/bin"}, ""};
+  }
+};
+
+TEST_F(StandInTest, MissingMpirunIsAnErrorOfItsOwn) {
+  const ProcessResult result = run_process(hostfile_command(), {{"PATH=/nowhere"}, ""});
+  expect_error(result, 74, {"mpirun: cannot be started: No such file or directory"});
+}
+
+TEST_F(StandInTest, FurtherInterruptKillsAnMpirunThatDoesNotEnd) {
+  const std::string started = (folder_ / "started").string();
+  ChildProcess process(hostfile_command(), with_mpirun("trap '' INT TERM USR1\n: > " + started +
+                                                       "\nwhile :; do sleep 0.05; done\n"));
+  ASSERT_TRUE(wait_until([&] { return std::filesystem::exists(started); }));
+  const std::vector<pid_t> children = process.children();
+  ASSERT_EQ(children.size(), 1u);
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(process.running());
+    ASSERT_TRUE(process.send(SIGINT));
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+  const ProcessResult result = process.wait(std::chrono::seconds(2));
+  EXPECT_FALSE(result.timed_out);
+  EXPECT_EQ(result.exit_code, 130) << result.err;
+  EXPECT_TRUE(has_ended(children[0]));
+}
+
 class HostfileTest : public LaunchTest {
  protected:
   void SetUp() override {
