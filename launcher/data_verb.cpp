@@ -132,8 +132,8 @@ Json report_of(const RunData& data, const RunConfig& config, const Tokenizer* to
   result["bad_records"] = report.bad_records;
   result["duplicates"] = count_duplicates(data.train);
   result["rows"] = data.train.rows();
-  result["fill"] = static_cast<double>(tokens) /
-                   (static_cast<double>(data.train.rows()) * static_cast<double>(config.cutoff_len));
+  result["fill"] = static_cast<double>(tokens) / (static_cast<double>(data.train.rows()) *
+                                                  static_cast<double>(config.cutoff_len));
   result["lengths"] = lengths_of(data.train);
   result["histogram"] = histogram(data.train);
   result["warnings"] = data_warnings(report);
@@ -215,8 +215,7 @@ int run_data(const DataArguments& arguments) {
   std::optional<Tokenizer> tokenizer;
   const std::filesystem::path model = config.model_name_or_path;
   if (std::filesystem::exists(model / "tokenizer.json")) tokenizer.emplace(Tokenizer::load(model));
-  const Json report =
-      report_of(data, config, tokenizer ? &*tokenizer : nullptr, arguments.samples);
+  const Json report = report_of(data, config, tokenizer ? &*tokenizer : nullptr, arguments.samples);
   if (arguments.json) {
     std::printf("%s\n", report.dump(2).c_str());
   } else {

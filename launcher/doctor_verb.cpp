@@ -79,8 +79,8 @@ void look_at_cpu(Report& report, int threads) {
   cpu["vector_instructions_used"] = cpu_isa_name(active_cpu_isa());
   cpu["threads_a_rank"] = threads;
   if (active_cpu_isa() != detect_cpu_isa()) {
-    report.advice.push_back({"wider vector instructions", "slower products",
-                             "unset ATHANOR_MAX_CPU_ISA"});
+    report.advice.push_back(
+        {"wider vector instructions", "slower products", "unset ATHANOR_MAX_CPU_ISA"});
   }
 }
 
@@ -114,8 +114,8 @@ void measure_disk(Report& report, const std::string& folder) {
   constexpr int64_t kPart = int64_t{32} << 20;
   const int64_t parts = std::min<int64_t>(8, free / 10 / kPart);
   if (parts == 0) {
-    report.advice.push_back({"free space in " + folder, "no checkpoints, no disk tier",
-                             "df -h " + folder});
+    report.advice.push_back(
+        {"free space in " + folder, "no checkpoints, no disk tier", "df -h " + folder});
     return;
   }
   HostAllocator memory(Tier::kHost);
@@ -130,8 +130,8 @@ void measure_disk(Report& report, const std::string& folder) {
     return static_cast<double>(parts * kPart) / took.count();
   };
   disk["how"] = file.how();
-  disk["write_bytes_per_second"] = rate(
-      [&](int64_t offset) { file.write(data.data(), offset, kPart, "a measurement"); });
+  disk["write_bytes_per_second"] =
+      rate([&](int64_t offset) { file.write(data.data(), offset, kPart, "a measurement"); });
   disk["read_bytes_per_second"] =
       rate([&](int64_t offset) { file.read(data.data(), offset, kPart, "a measurement"); });
   if (!file.direct()) {
@@ -206,14 +206,14 @@ std::string table(const Report& report) {
                    cpu["threads_a_rank"].dump() + " threads for one rank");
   row("instructions", cpu["vector_instructions_used"].get<std::string>());
   row("memory", f["memory"]["total"].get<std::string>() + ", " +
-                    gibibytes(f["memory"]["budget_bytes"]) + " for a run (limit: " +
-                    f["memory"]["limited_by"].get<std::string>() + ")");
+                    gibibytes(f["memory"]["budget_bytes"]) +
+                    " for a run (limit: " + f["memory"]["limited_by"].get<std::string>() + ")");
   row("products", rate_text(f["rates"]["f32_flops"], "GFLOP/s float32, ") +
                       rate_text(f["rates"]["bf16_flops"], "GFLOP/s bfloat16"));
   row("copies", rate_text(f["rates"]["memory_bytes_per_second"], "GB/s in memory"));
   const json& disk = f["disk"];
-  std::string speed = gibibytes(disk["free_bytes"]) + " free in " +
-                      disk["folder"].get<std::string>();
+  std::string speed =
+      gibibytes(disk["free_bytes"]) + " free in " + disk["folder"].get<std::string>();
   if (disk.contains("how")) {
     speed += ", " + rate_text(disk["write_bytes_per_second"], "GB/s written, ") +
              rate_text(disk["read_bytes_per_second"], "GB/s read (") +
@@ -221,8 +221,9 @@ std::string table(const Report& report) {
   }
   row("disk", speed);
   const json& mpi = f["mpi"];
-  row("MPI", std::string(mpi["in_this_build"].get<bool>() ? "in this build" : "not in this build") +
-                 (mpi["mpirun"].is_null() ? ", no mpirun" : ", " + mpi["mpirun"].get<std::string>()));
+  row("MPI",
+      std::string(mpi["in_this_build"].get<bool>() ? "in this build" : "not in this build") +
+          (mpi["mpirun"].is_null() ? ", no mpirun" : ", " + mpi["mpirun"].get<std::string>()));
   row("GPU", f["gpus"]["driver"].get<bool>() ? "driver found, not used by this version" : "none");
   text += "\n";
   if (report.advice.empty()) return text + "Nothing is missing.\n";
@@ -249,9 +250,8 @@ int run_doctor(const DoctorArguments& arguments) {
   if (arguments.json) {
     json missing = json::array();
     for (const Advice& advice : report.advice) {
-      missing.push_back({{"what", advice.missing},
-                         {"effect", advice.effect},
-                         {"command", advice.command}});
+      missing.push_back(
+          {{"what", advice.missing}, {"effect", advice.effect}, {"command", advice.command}});
     }
     report.facts["missing"] = missing;
     text = report.facts.dump(2) + "\n";

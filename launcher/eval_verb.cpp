@@ -74,9 +74,10 @@ int run_eval(const EvalArguments& arguments) {
            "\n";
   } else {
     char line[160];
-    std::snprintf(line, sizeof line, "loss %.6f  perplexity %.4f  (%lld samples, %lld of %lld "
-                  "tokens count)\n", result.loss, result.perplexity(),
-                  static_cast<long long>(result.samples),
+    std::snprintf(line, sizeof line,
+                  "loss %.6f  perplexity %.4f  (%lld samples, %lld of %lld "
+                  "tokens count)\n",
+                  result.loss, result.perplexity(), static_cast<long long>(result.samples),
                   static_cast<long long>(result.target_tokens),
                   static_cast<long long>(result.tokens));
     text = line;

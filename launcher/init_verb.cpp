@@ -97,7 +97,8 @@ int run_init(const InitArguments& arguments) {
           " parameters, " + std::to_string(shape.num_hidden_layers) + " layers, made for " +
           std::to_string(shape.max_position_embeddings) + " positions.\n";
   text += "# Planned on this machine: " + gibibytes(fit.peak) + " at peak of " +
-          gibibytes(fit.budget) + (fit.fits ? ".\n" : ", which does NOT fit: see `athanor plan`.\n");
+          gibibytes(fit.budget) +
+          (fit.fits ? ".\n" : ", which does NOT fit: see `athanor plan`.\n");
   text += "# Set `dataset`, then: athanor plan config.yaml; athanor train config.yaml\n\n";
   line("model_name_or_path: " + quoted(arguments.model), "");
   line("stage: sft", "loss on the answers; pt: on all text");

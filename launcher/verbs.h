@@ -94,6 +94,17 @@ struct EvalArguments : ConfigArguments {
 };
 int run_eval(const EvalArguments& arguments);
 
+struct ExportArguments {
+  std::string model;
+  std::string adapter;
+  std::string output;
+  std::string dtype;  // empty: as stored
+  bool overwrite = false;
+  bool probe = true;  // compare logits before and after
+  int threads = 0;    // 0: all cores
+};
+int run_export(const ExportArguments& arguments);
+
 struct InitArguments {
   std::string model;
 };

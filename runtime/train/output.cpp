@@ -123,16 +123,21 @@ PeftConfig adapter_config(const ResolvedRun& run) {
   return config;
 }
 
-void write_model_config(const ResolvedRun& run, const fs::path& output) {
-  const fs::path source = run.config.model_name_or_path;
+}  // namespace
+
+void write_model_config(const fs::path& model, const fs::path& output, std::optional<DType> dtype,
+                        bool untied) {
   nlohmann::ordered_json json =
-      nlohmann::ordered_json::parse(read_file(source / "config.json", kMaxSmallFile));
-  json["torch_dtype"] = run.trainer.dtype == DType::kF32 ? "float32" : "bfloat16";
+      nlohmann::ordered_json::parse(read_file(model / "config.json", kMaxSmallFile));
+  if (dtype) json["torch_dtype"] = *dtype == DType::kF32 ? "float32" : "bfloat16";
+  if (untied) json["tie_word_embeddings"] = false;
   write_file_atomic(output / "config.json", json.dump(2) + "\n");
-  copy_if_there(source, output, "generation_config.json");
+  copy_if_there(model, output, "generation_config.json");
 }
 
-}  // namespace
+void copy_tokenizer_files(const fs::path& model, const fs::path& output) {
+  for (const char* name : kTokenizerFiles) copy_if_there(model, output, name);
+}
 
 bool resumes_in_place(const RunConfig& config) {
   if (config.resume_from_checkpoint.empty()) return false;
@@ -201,11 +206,9 @@ void save_weights(Trainer& trainer, const ResolvedRun& run, bool writes) {
     ModelSink sink(writer, run.trainer.dtype);
     trainer.export_trained(&sink);
     writer.commit();
-    write_model_config(run, output);
+    write_model_config(run.config.model_name_or_path, output, run.trainer.dtype, false);
   }
-  for (const char* name : kTokenizerFiles) {
-    copy_if_there(run.config.model_name_or_path, output, name);
-  }
+  copy_tokenizer_files(run.config.model_name_or_path, output);
 }
 
 }  // namespace athanor

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 
 #include "runtime/train/session.h"
 #include "runtime/train/trainer.h"
@@ -28,5 +29,11 @@ void check_disk_folder(const RunConfig& config);
 // adapter_model.safetensors (float32 masters); full: config.json and the model in working dtype.
 // Tokenizer files are copied beside. Everything appears under its name complete or not at all.
 void save_weights(Trainer& trainer, const ResolvedRun& run, bool writes);
+
+// config.json of `model` with the dtype of weights that were written anew, and
+// generation_config.json. Keys that this program does not know stay.
+void write_model_config(const std::filesystem::path& model, const std::filesystem::path& output,
+                        std::optional<DType> dtype, bool untied);
+void copy_tokenizer_files(const std::filesystem::path& model, const std::filesystem::path& output);
 
 }  // namespace athanor

@@ -1,9 +1,13 @@
 // athanor eval, init and doctor.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <span>
 #include <string>
+#include <vector>
 
+#include "runtime/io/safetensors.h"
 #include "tests/cli/cli_support.h"
 
 namespace athanor::testing {
@@ -17,8 +21,8 @@ Json json_of(const ProcessResult& result) {
 // What a run reports at its end about its evaluation share, from the weights it saved.
 TEST_F(CliTest, EvalAgreesWithTheRunsOwnEvaluation) {
   for (const char* kind : {"lora", "full"}) {
-    const std::vector<std::string> settings = {
-        std::string("finetuning_type=") + kind, "val_size=3", out_key(kind)};
+    const std::vector<std::string> settings = {std::string("finetuning_type=") + kind, "val_size=3",
+                                               out_key(kind)};
     ASSERT_EQ(train(settings).exit_code, 0);
     double expected = 0;
     for (const Json& line : log_lines(folder_ / kind)) {
@@ -34,6 +38,74 @@ TEST_F(CliTest, EvalAgreesWithTheRunsOwnEvaluation) {
     command.push_back("--base");
     EXPECT_NE(json_of(athanor(command)).at("loss"), tuned.at("loss"));
   }
+}
+
+std::vector<float> logits_of(const std::filesystem::path& file) {
+  const SafetensorsFile tensors(file);
+  const TensorEntry& entry = tensors.entries().at(0);
+  std::vector<float> values(static_cast<size_t>(entry.elements()));
+  tensors.read(entry, 0, std::as_writable_bytes(std::span(values)));
+  return values;
+}
+
+struct ExportCase {
+  const char* name;
+  std::vector<std::string> settings;
+};
+class ExportTest : public CliTest, public ::testing::WithParamInterface<ExportCase> {};
+
+// The merged model alone says what model and adapter said together.
+TEST_P(ExportTest, MergedModelHasTheLogitsOfModelAndAdapter) {
+  std::vector<std::string> settings = GetParam().settings;
+  settings.emplace_back("learning_rate=0.05");
+  ASSERT_EQ(train(settings).exit_code, 0);
+  const std::string model = golden("llama_tied");
+  const std::string merged = folder_ / "merged";
+  const ProcessResult result = athanor({"export", model, "--adapter", out(), "--output", merged});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.out.find("read back and equal"), std::string::npos) << result.out;
+  EXPECT_NE(result.out.find("64 of 64 choose the same token"), std::string::npos) << result.out;
+  const std::string ids = "[1, 5, 9, 40, 77, 100]";
+  const auto logits = [&](std::vector<std::string> command, const char* file) {
+    const std::string path = folder_ / file;
+    for (const std::string& word :
+         {std::string("--logits-of"), ids, std::string("--logits-file"), path}) {
+      command.push_back(word);
+    }
+    EXPECT_EQ(athanor(command).exit_code, 0);
+    return logits_of(path);
+  };
+  const std::vector<float> base = logits({"generate", model}, "base");
+  const std::vector<float> both = logits({"generate", model, "--adapter", out()}, "both");
+  const std::vector<float> alone = logits({"generate", merged}, "alone");
+  double change = 0;
+  double error = 0;
+  for (size_t i = 0; i < both.size(); ++i) {
+    change = std::max(change, std::abs(static_cast<double>(both[i]) - base[i]));
+    error = std::max(error, std::abs(static_cast<double>(both[i]) - alone[i]));
+  }
+  EXPECT_GT(change, 0.1);
+  EXPECT_LT(error, 1e-4 * change);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, ExportTest,
+    ::testing::Values(ExportCase{"lora", {}}, ExportCase{"dora", {"use_dora=true"}},
+                      ExportCase{"untied_head", {"additional_target=lm_head"}},
+                      ExportCase{"shared_embedding", {"additional_target=embed_tokens,lm_head"}}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+TEST_F(CliTest, ExportRefusesToHarmWhatIsThere) {
+  ASSERT_EQ(train().exit_code, 0);
+  const std::string model = golden("llama_tied");
+  expect_error(athanor({"export", model, "--adapter", out(), "--output", model}), 78,
+               {"is the model itself"});
+  expect_error(athanor({"export", model, "--adapter", out(), "--output", out()}), 78,
+               {"not an empty folder"});
+  expect_error(athanor({"export", golden("llama_untied"), "--adapter", out(), "--output",
+                        folder_ / "merged"}),
+               65, {"lora_A"});
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "merged/config.json"));
 }
 
 TEST_F(CliTest, InitPrintsAConfigThatPlans) {

@@ -58,12 +58,13 @@ std::string compressed(std::string_view text) {
 
 TEST_F(DataFiles, ByteOrderMarksAndLineEndsAreNotText) {
   const std::vector<std::string> expected = {"ab", "cd"};
-  EXPECT_EQ(texts(load("a.jsonl", "\xEF\xBB\xBF{\"text\": \"ab\"}\r\n\r\n{\"text\": \"cd\"}").train),
-            expected);
-  EXPECT_EQ(texts(load("a.json",
-                       "\xEF\xBB\xBF \r\n[{\"text\": \"ab\"}\r\n,\r\n{\"text\": \"cd\"}]\r\n")
-                      .train),
-            expected);
+  EXPECT_EQ(
+      texts(load("a.jsonl", "\xEF\xBB\xBF{\"text\": \"ab\"}\r\n\r\n{\"text\": \"cd\"}").train),
+      expected);
+  EXPECT_EQ(
+      texts(load("a.json", "\xEF\xBB\xBF \r\n[{\"text\": \"ab\"}\r\n,\r\n{\"text\": \"cd\"}]\r\n")
+                .train),
+      expected);
   // Files put together have marks at the beginning of a line.
   EXPECT_EQ(texts(load("a.jsonl", "{\"text\": \"ab\"}\n\xEF\xBB\xBF{\"text\": \"cd\"}\n").train),
             expected);
@@ -85,7 +86,8 @@ TEST_F(DataFiles, EscapesAreTextAndRawControlCharactersAreNot) {
 }
 
 TEST_F(DataFiles, AKeyThatStandsTwiceIsAnError) {
-  for (const char* record : {R"({"text": "a", "text": "b"})", R"({"text": "a", "x": [{"k": 1, "k": 1}]})"}) {
+  for (const char* record :
+       {R"({"text": "a", "text": "b"})", R"({"text": "a", "x": [{"k": 1, "k": 1}]})"}) {
     const Error error = error_of([&] { load("a.jsonl", record); });
     EXPECT_NE(error.message().find("stands twice"), std::string::npos) << error.message();
   }

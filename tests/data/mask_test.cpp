@@ -56,7 +56,8 @@ TEST_F(MaskGolden, NamedTemplatesEqualTransformers) {
     const std::string name = row.at("template").get<std::string>();
     SCOPED_TRACE(name + ", " + row.at("case").get<std::string>());
     expect_equal(row, name);
-    if (name == "llama3" || name == "phi4" || name == "chatml" || name == "qwen" || name == "gemma") {
+    if (name == "llama3" || name == "phi4" || name == "chatml" || name == "qwen" ||
+        name == "gemma") {
       const std::string source = read_all(root_ / "runtime/data/templates" / (name + ".jinja"));
       folder_.write("chat_template.jinja", without_blocks(source));
       SCOPED_TRACE("found by rendering beginnings");
