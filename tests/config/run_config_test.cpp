@@ -330,8 +330,9 @@ TEST_F(RunConfigFile, ResolvesAutoAndNothingElse) {
   EXPECT_EQ(config.device, DeviceOption::kCpu);
   EXPECT_EQ(config.zero.schedule, ScheduleOption::kBatchMajor);
   EXPECT_EQ(config.gradient_checkpointing, CheckpointingOption::kNone);
-  RunConfig explicit_values =
-      load("gradient_checkpointing: full\ndevice: cuda\nzero: {schedule: layer_major}\n");
+  RunConfig explicit_values = load(
+      "gradient_checkpointing: full\ndevice: cuda\nzero: {schedule: layer_major}\n"
+      "save_in_background: true\n");
   const RunConfig before = explicit_values;
   resolve_auto(explicit_values);
   EXPECT_EQ(explicit_values, before);
