@@ -13,6 +13,7 @@ constexpr const char* kAllowed[] = {
     // Judged by content: base model files, and the micro-batches that the data becomes.
     "model_name_or_path", "adapter_name_or_path", "dataset", "dataset_dir", "template", "stage",
     "cutoff_len", "packing", "train_on_prompt", "mask_history", "max_samples", "val_size",
+    "mix_strategy", "interleave_probs", "skip_bad",
     // Judged as rows a step.
     "gradient_accumulation_steps", "global_batch_size",
     // Where and when, not what.
