@@ -1,5 +1,6 @@
 #include "runtime/train/numbers_guard.h"
 
+#include <algorithm>
 #include <string>
 
 #include "core/error.h"
@@ -11,22 +12,24 @@ namespace {
 
 constexpr size_t kNamedSamples = 16;
 
-std::string sample_list(const std::vector<int64_t>& ids) {
+std::string numbers(const StepResult& result) {
+  return "loss " + number_text(result.loss) + ", gradient norm " + number_text(result.grad_norm);
+}
+
+}  // namespace
+
+std::string NumbersGuard::sample_list(const std::vector<int64_t>& ids) const {
   std::string text = ids.size() == 1 ? "sample " : "samples ";
   for (size_t i = 0; i < std::min(ids.size(), kNamedSamples); ++i) {
-    text += (i == 0 ? "" : ", ") + std::to_string(ids[i]);
+    const SampleOrigin origin = data_.sample(ids[i]).origin;
+    text += (i == 0 ? "" : ", ") + report_.files.at(static_cast<size_t>(origin.file)).file + ":" +
+            std::to_string(origin.line);
   }
   if (ids.size() > kNamedSamples) {
     text += " and " + std::to_string(ids.size() - kNamedSamples) + " more";
   }
   return text;
 }
-
-std::string numbers(const StepResult& result) {
-  return "loss " + number_text(result.loss) + ", gradient norm " + number_text(result.grad_norm);
-}
-
-}  // namespace
 
 void NumbersGuard::observe(const StepResult& result, const StepOrigin& origin,
                            Communicator& communicator, Stream& stream) {

@@ -3,9 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "core/stream.h"
 #include "runtime/data/batch.h"
+#include "runtime/data/dataset.h"
 #include "runtime/train/trainer.h"
 #include "sharding/comm/communicator.h"
 
@@ -25,11 +28,13 @@ class NumbersGuard {
  public:
   static constexpr int kSkipsInARow = 3;
 
-  explicit NumbersGuard(const BatchSource& data) : data_(data) {}
+  // `report` has the files that the samples come from.
+  NumbersGuard(const BatchSource& data, const DatasetReport& report)
+      : data_(data), report_(report) {}
 
   // Every rank calls it after each step; all see the same numbers. Warnings name each micro-batch
   // whose loss is not finite, by the rank that had it; when only the norm is not, rank 0 names all
-  // samples of the step. Error(kDiverged) at the third skipped step in a row.
+  // samples of the step, by file and line. Error(kDiverged) at the third skipped step in a row.
   void observe(const StepResult& result, const StepOrigin& origin, Communicator& communicator,
                Stream& stream);
 
@@ -37,7 +42,11 @@ class NumbersGuard {
   void report(const StepResult& result, const StepOrigin& origin, Communicator& communicator,
               Stream& stream) const;
 
+  // "samples FILE:LINE, …", the first of them.
+  std::string sample_list(const std::vector<int64_t>& ids) const;
+
   const BatchSource& data_;
+  const DatasetReport& report_;
   int in_a_row_ = 0;
 };
 

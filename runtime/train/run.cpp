@@ -72,7 +72,7 @@ class Run {
                  {memory, profile != nullptr ? profile->compute : stream(device.compute),
                   profile != nullptr ? profile->communication : stream(device.communication),
                   communicator, profile != nullptr ? &profile->storage : &stream(device.storage)}),
-        guard_(data.train),
+        guard_(data.train, data.report),
         profile_(profile),
         checkpoints_(run, data, trainer_, communicator, device.communication) {}
 

@@ -13,15 +13,20 @@ namespace athanor::testing {
 namespace {
 
 BatchSource three_samples() {
-  const Sample sample{{1, 2, 3}, {1, 2, 3}};
+  std::vector<Sample> samples(3, Sample{{1, 2, 3}, {1, 2, 3}});
+  for (size_t i = 0; i < samples.size(); ++i) {
+    samples[i].origin = {0, static_cast<int64_t>(10 + i)};
+  }
   BatchOptions options;
   options.shuffle = false;
   options.cutoff_len = 3;
-  return BatchSource({sample, sample, sample}, options);
+  return BatchSource(std::move(samples), options);
 }
 
 struct Watch {
-  explicit Watch(TestRank& rank) : self(rank), data(three_samples()), guard(data) {}
+  explicit Watch(TestRank& rank) : self(rank), data(three_samples()), guard(data, report) {
+    report.files = {{"data.jsonl", "text", 3}};
+  }
 
   void step(bool skipped) {
     StepResult result;
@@ -34,6 +39,7 @@ struct Watch {
 
   TestRank& self;
   BatchSource data;
+  DatasetReport report;
   NumbersGuard guard;
   int64_t steps = 0;
 };
@@ -61,7 +67,9 @@ TEST(NumbersGuard, NamesTheStepAndAllItsSamplesWhenOnlyTheNormIsNotFinite) {
   EXPECT_NE(text.find("step 1: loss 0.000000, gradient norm inf: not finite, step skipped (1 in"),
             std::string::npos)
       << text;
-  EXPECT_NE(text.find("the step had samples 0, 1, 2"), std::string::npos) << text;
+  EXPECT_NE(text.find("the step had samples data.jsonl:10, data.jsonl:11, data.jsonl:12"),
+            std::string::npos)
+      << text;
 }
 
 }  // namespace
