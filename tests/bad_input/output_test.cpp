@@ -56,13 +56,13 @@ const BadInput kCases[] = {
     {"FilesMayNotGrow", 74, "adapter_model.safetensors", "cannot write", "File too large",
      [](Scene& s) {
        s.through_shell("ulimit -f 8; exec \"$@\"");
-       s.allowed = {".athanor.lock", "trainer_log.jsonl", "training_args.yaml"};
+       s.allowed = {".athanor.lock", "runs", "trainer_log.jsonl", "training_args.yaml"};
      }},
     {"FilesMayNotGrowOnTwoRanks", 74, "adapter_model.safetensors", "cannot write", "File too large",
      [](Scene& s) {
        s.set("ranks", "2");
        s.through_shell("ulimit -f 8; exec \"$@\"");
-       s.allowed = {".athanor.lock", "trainer_log.jsonl", "training_args.yaml"};
+       s.allowed = {".athanor.lock", "runs", "trainer_log.jsonl", "training_args.yaml"};
      }},
     {"VersionToAFullDevice", 74, "standard output", "cannot write", "No space left",
      to_full_device({"version"})},
@@ -100,7 +100,7 @@ TEST(FullDisk, LeavesNothingUnderAFinalName) {
   EXPECT_NE(result.err.find("disk/out/adapter_model.safetensors: cannot write: No space left"),
             std::string::npos)
       << result.err;
-  EXPECT_EQ(result.out, ".athanor.lock\ntrainer_log.jsonl\ntraining_args.yaml\n");
+  EXPECT_EQ(result.out, ".athanor.lock\nruns\ntrainer_log.jsonl\ntraining_args.yaml\n");
 }
 
 }  // namespace

@@ -55,8 +55,11 @@ std::map<std::string, std::string> files_of(const std::filesystem::path& folder)
   std::map<std::string, std::string> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     const std::string name = entry.path().filename();
-    // One has times in it, the other says how many ranks there were.
-    if (name == "trainer_log.jsonl" || name == "training_args.yaml") continue;
+    // One has times in it, others say how many ranks there were or which process it was.
+    if (name == "trainer_log.jsonl" || name == "training_args.yaml" || name == "README.md" ||
+        name == ".athanor.lock" || !entry.is_regular_file()) {
+      continue;
+    }
     files[name] = slurp(entry.path());
   }
   return files;
