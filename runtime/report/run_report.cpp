@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <limits>
 #include <system_error>
 #include <utility>
 
@@ -43,7 +42,8 @@ std::string gibibytes(int64_t bytes) {
 
 // For printf, which writes "-nan" where the sign bit is set.
 double plain(const std::optional<double>& value) {
-  return value && !std::isnan(*value) ? *value : std::numeric_limits<double>::quiet_NaN();
+  const double number = value.value_or(NAN);
+  return std::isnan(number) ? std::fabs(number) : number;
 }
 
 std::string console_line(const TrainerLogLine& line) {
