@@ -40,19 +40,18 @@ std::string gibibytes(int64_t bytes) {
   return format("%.2f", static_cast<double>(bytes) / (int64_t{1} << 30));
 }
 
-// For printf, which writes "-nan" where the sign bit is set.
-double plain(const std::optional<double>& value) {
-  const double number = value.value_or(NAN);
-  return std::isnan(number) ? std::fabs(number) : number;
+// printf would write "-nan" where the sign bit is set.
+std::string number(const char* pattern, const std::optional<double>& value) {
+  return value && !std::isnan(*value) ? format(pattern, *value) : "nan";
 }
 
 std::string console_line(const TrainerLogLine& line) {
   const std::string step = format("step %lld/%lld  ", static_cast<long long>(line.current_steps),
                                   static_cast<long long>(line.total_steps));
-  if (line.eval_loss) return step + format("eval loss %.4f", plain(line.eval_loss));
-  return step + format("loss %.4f  norm %.3f  lr %.3g  %.0f tokens/s  %.1f ms/step",
-                       line.loss.value_or(NAN), line.grad_norm.value_or(NAN), line.lr.value_or(NAN),
-                       line.throughput.value_or(NAN), line.step_ms.value_or(NAN));
+  if (line.eval_loss) return step + "eval loss " + number("%.4f", line.eval_loss);
+  return step + "loss " + number("%.4f", line.loss) + "  norm " + number("%.3f", line.grad_norm) +
+         "  lr " + number("%.3g", line.lr) + "  " + number("%.0f", line.throughput) +
+         " tokens/s  " + number("%.1f", line.step_ms) + " ms/step";
 }
 
 std::vector<Scalar> scalars_of(const TrainerLogLine& line) {
@@ -78,7 +77,7 @@ std::string live_line(const TrainerLogLine& now, const char* trend, int64_t used
                                            : 100.0;
   std::string text = format("step %lld/%lld %.0f%%", static_cast<long long>(now.current_steps),
                             static_cast<long long>(now.total_steps), std::floor(share));
-  if (now.loss) text += format("  loss %.4f", plain(now.loss));
+  if (now.loss) text += "  loss " + number("%.4f", now.loss);
   if (*trend != '\0') text += std::string(" ") + trend;
   if (now.lr) text += format("  lr %.3g", *now.lr);
   if (now.throughput) text += format("  %.0f tok/s", *now.throughput);
