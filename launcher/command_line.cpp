@@ -23,7 +23,7 @@ struct Verb {
 
 class CommandLine {
  public:
-  explicit CommandLine(const std::atomic<int>& stop) : stop_(stop) {
+  explicit CommandLine(std::atomic<int>& stop) : stop_(stop) {
     app_.require_subcommand(1);
     add_train();
     add_launch();
@@ -32,6 +32,7 @@ class CommandLine {
     add_data();
     add_eval();
     add_generate();
+    add_chat();
     add_export();
     add_tokenize();
     add_render();
@@ -151,22 +152,39 @@ class CommandLine {
     verb->add_flag("--json", eval.json);
   }
 
+  template <class Arguments>
+  static void add_sampling(CLI::App* verb, Arguments& arguments) {
+    verb->add_option("--max-new-tokens", arguments.max_new_tokens)
+        ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+    verb->add_option("--temperature", arguments.temperature, "0: greedy")
+        ->check(CLI::NonNegativeNumber);
+    verb->add_option("--top-p", arguments.top_p)->check(CLI::Range(0.0, 1.0));
+    verb->add_option("--seed", arguments.seed);
+    verb->add_option("--threads", arguments.threads)->check(CLI::Range(0, 4096));
+    verb->add_flag("--bf16", arguments.bf16, "weights and activations in bfloat16");
+  }
+
+  void add_chat() {
+    const auto arguments = std::make_shared<ChatArguments>();
+    CLI::App* const verb = add("chat", "talk to a model, with or without an adapter",
+                               [=, this] { return run_chat(*arguments, stop_); });
+    verb->add_option("MODEL", arguments->model, "model folder")->required();
+    verb->add_option("--adapter", arguments->adapter, "PEFT adapter folder");
+    verb->add_option("--template", arguments->chat_template,
+                     "a chat template by name instead of the model's own");
+    verb->add_option("--system", arguments->system, "a system message");
+    add_sampling(verb, *arguments);
+  }
+
   void add_generate() {
     auto [verb, generate] = add<GenerateArguments>("generate", "continue a prompt", run_generate);
     verb->add_option("MODEL", generate.model, "model folder")->required();
     verb->add_option("--adapter", generate.adapter, "PEFT adapter folder");
     verb->add_option("--prompt", generate.prompt);
-    verb->add_option("--max-new-tokens", generate.max_new_tokens)
-        ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
-    verb->add_option("--temperature", generate.temperature, "0: greedy")
-        ->check(CLI::NonNegativeNumber);
-    verb->add_option("--top-p", generate.top_p)->check(CLI::Range(0.0, 1.0));
-    verb->add_option("--seed", generate.seed);
-    verb->add_option("--threads", generate.threads)->check(CLI::Range(0, 4096));
+    add_sampling(verb, generate);
     verb->add_flag("--chat", generate.chat, "the prompt is a user's message");
     verb->add_option("--template", generate.chat_template,
                      "with --chat: a chat template by name instead of the model's own");
-    verb->add_flag("--bf16", generate.bf16, "weights and activations in bfloat16");
     verb->add_option("--logits-of", generate.logits_of,
                      "JSON list of token ids: write their logits and stop");
     verb->add_option("--logits-file", generate.logits_file,
@@ -233,14 +251,14 @@ class CommandLine {
     return {ErrorKind::kUsage, "command line: " + message + " (see athanor --help)"};
   }
 
-  const std::atomic<int>& stop_;
+  std::atomic<int>& stop_;
   CLI::App app_{"Athanor: fine-tuning runtime for language models"};
   std::vector<Verb> verbs_;
 };
 
 }  // namespace
 
-int run_command_line(int argc, char** argv, const std::atomic<int>& stop) {
+int run_command_line(int argc, char** argv, std::atomic<int>& stop) {
   return CommandLine(stop).run(argc, argv);
 }
 

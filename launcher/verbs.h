@@ -64,6 +64,21 @@ struct GenerateArguments {
 };
 int run_generate(const GenerateArguments& arguments);
 
+struct ChatArguments {
+  std::string model;
+  std::string adapter;
+  std::string chat_template;  // as the key `template`; empty: the model's own
+  std::string system;         // a system message; empty: none
+  int64_t max_new_tokens = 512;
+  double temperature = 0;
+  double top_p = 1;
+  uint64_t seed = 42;
+  bool bf16 = false;
+  int threads = 0;  // 0: all cores
+};
+// A stop request ends an answer; between answers it ends the chat.
+int run_chat(const ChatArguments& arguments, std::atomic<int>& stop);
+
 struct TokenizeArguments {
   std::string model;
   bool lines = false;

@@ -108,6 +108,22 @@ TEST_F(CliTest, ExportRefusesToHarmWhatIsThere) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "merged/config.json"));
 }
 
+// Lines of a pipe: the history is part of the second prompt, and /reset takes it away.
+TEST_F(CliTest, ChatKeepsTheConversationAndTakesCommands) {
+  const std::string model = make_model();
+  const auto chat = [&](const std::string& input) {
+    const ProcessResult result =
+        athanor({"chat", model, "--template", "chatml", "--max-new-tokens", "12"}, input);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return result.out;
+  };
+  const std::string once = chat("furnace\n");
+  EXPECT_FALSE(once.empty());
+  EXPECT_EQ(chat("furnace\n/reset\nfurnace\n/quit\nfurnace\n"), once + once);
+  EXPECT_NE(chat("furnace\nfurnace\n"), once + once);
+  EXPECT_EQ(chat("/tuned\n"), "no --adapter was given\n");
+}
+
 TEST_F(CliTest, InitPrintsAConfigThatPlans) {
   const ProcessResult result = athanor({"init", golden("llama_tied")});
   ASSERT_EQ(result.exit_code, 0) << result.err;
