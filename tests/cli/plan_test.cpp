@@ -135,7 +135,7 @@ TEST_P(LargePlan, SeventyBillionParametersOnAnyNumberOfRanks) {
            "model_name_or_path=" + (folder_ / "70b").string(), "finetuning_type=full",
            "gradient_accumulation_steps=16", "bf16=true", "cutoff_len=2048",
            "gradient_checkpointing=full", "per_device_train_batch_size=1", "memory_budget=1GiB"},
-          {}, std::chrono::seconds(10));
+          {}, std::chrono::seconds(60));
       ASSERT_FALSE(result.timed_out) << world << " ranks";
       ASSERT_EQ(result.exit_code, 71) << result.err;
       const Json plan = Json::parse(result.out);
