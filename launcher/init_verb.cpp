@@ -56,7 +56,7 @@ RunConfig first_settings(const std::string& model, const TransformerConfig& shap
   config.model_name_or_path = model;
   config.lora_rank = 16;
   config.lora_alpha = 32;
-  config.gradient_accumulation_steps = 8;
+  config.global_batch_size = 8;
   config.cutoff_len = std::min(kDefaultCutoff, shape.max_position_embeddings);
   config.bf16 = active_cpu_isa() == CpuIsa::kAvx512Bf16;
   fit = plan_of(config);
@@ -113,7 +113,7 @@ int run_init(const InitArguments& arguments) {
   line("val_size: 0.02", "kept apart for eval_loss");
   text += "\n";
   line("per_device_train_batch_size: 1", "rows at a time: the unit of memory");
-  line("gradient_accumulation_steps: 8", "rows a step of each rank");
+  line("global_batch_size: 8", "rows a step, whatever the number of ranks");
   line("learning_rate: 1.0e-4", "for LoRA; a tenth of it for full");
   line("lr_scheduler_type: cosine", "");
   line("warmup_ratio: 0.03", "");
