@@ -2,6 +2,7 @@
 // further than that, and a bomb of aliases is refused before it is walked.
 #include "runtime/config/config_source.h"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -220,25 +221,49 @@ std::optional<std::string> read_text(const std::filesystem::path& path, Problems
   return is_plain_text(text, problems) ? std::optional(text) : std::nullopt;
 }
 
+// Hears of a document and remembers nothing.
+class NoNodes final : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
+// YAML::LoadAll makes documents without end of a text that begins with a comma.
+bool has_several_documents(const std::string& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  NoNodes handler;
+  return parser.HandleNextDocument(handler) && parser.HandleNextDocument(handler);
+}
+
 // An undefined node after adding a problem.
 YAML::Node parse_yaml(const std::string& text, int line, const std::string& key,
                       Problems& problems) {
   try {
     // yaml-cpp takes the end of a line for the end of an open quote when nothing follows. A comment
     // does, and ends nothing.
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text + "\n#");
-    if (documents.empty()) return YAML::Node(YAML::NodeType::Null);
-    int nodes = 0;
-    if (documents.size() > 1) {
-      problems.add_at(line, key, std::to_string(documents.size()) + " YAML documents", "one");
-    } else if (!within_budget(documents.front(), 0, nodes)) {
-      problems.add_at(line, key,
-                      "more than " + std::to_string(kMaxNodes) + " values or " +
-                          std::to_string(kMaxDepth) + " levels (aliases expanded)",
-                      "a plain config");
-    } else {
-      return documents.front();
+    const std::string closed = text + "\n#";
+    if (has_several_documents(closed)) {
+      problems.add_at(line, key, "more than one YAML document", "one");
+      return YAML::Node(YAML::NodeType::Undefined);
     }
+    const YAML::Node document = YAML::Load(closed);
+    int nodes = 0;
+    if (within_budget(document, 0, nodes)) return document;
+    problems.add_at(line, key,
+                    "more than " + std::to_string(kMaxNodes) + " values or " +
+                        std::to_string(kMaxDepth) + " levels (aliases expanded)",
+                    "a plain config");
   } catch (const YAML::Exception& error) {
     const int at = line == kCommandLine || error.mark.is_null() ? line : error.mark.line + 1;
     problems.add_at(at, key, "invalid YAML (" + error.msg + ")", "valid YAML");
