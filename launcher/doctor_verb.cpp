@@ -22,6 +22,7 @@
 #include "kernels/cpu/isa.h"
 #include "launcher/verbs.h"
 #include "runtime/train/budget.h"
+#include "runtime/train/figures.h"
 #include "runtime/train/machine.h"
 #include "sharding/comm/mpi_communicator.h"
 #include "sharding/tier/disk_file.h"
@@ -186,12 +187,6 @@ std::string rate_text(const json& value, const char* unit) {
   return text;
 }
 
-std::string gibibytes(const json& bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f GiB", bytes.get<double>() / (int64_t{1} << 30));
-  return text;
-}
-
 std::string table(const Report& report) {
   const json& f = report.facts;
   std::string text = "athanor " + std::string(program_version()) + "\n\n";
@@ -206,14 +201,14 @@ std::string table(const Report& report) {
                    cpu["threads_a_rank"].dump() + " threads for one rank");
   row("instructions", cpu["vector_instructions_used"].get<std::string>());
   row("memory", f["memory"]["total"].get<std::string>() + ", " +
-                    gibibytes(f["memory"]["budget_bytes"]) +
+                    binary_bytes(f["memory"]["budget_bytes"].get<int64_t>()) +
                     " for a run (limit: " + f["memory"]["limited_by"].get<std::string>() + ")");
   row("products", rate_text(f["rates"]["f32_flops"], "GFLOP/s float32, ") +
                       rate_text(f["rates"]["bf16_flops"], "GFLOP/s bfloat16"));
   row("copies", rate_text(f["rates"]["memory_bytes_per_second"], "GB/s in memory"));
   const json& disk = f["disk"];
-  std::string speed =
-      gibibytes(disk["free_bytes"]) + " free in " + disk["folder"].get<std::string>();
+  std::string speed = binary_bytes(disk["free_bytes"].get<int64_t>()) + " free in " +
+                      disk["folder"].get<std::string>();
   if (disk.contains("how")) {
     speed += ", " + rate_text(disk["write_bytes_per_second"], "GB/s written, ") +
              rate_text(disk["read_bytes_per_second"], "GB/s read (") +

@@ -10,6 +10,7 @@
 #include "launcher/verbs.h"
 #include "runtime/model/model_spec.h"
 #include "runtime/train/auto_choice.h"
+#include "runtime/train/figures.h"
 #include "runtime/train/plan.h"
 
 namespace athanor {
@@ -42,12 +43,6 @@ Fit plan_of(RunConfig config) {
   resolve_auto(config);
   const PlanResult plan = make_plan(config, options, machine);
   return {plan.host_peak_bytes(), plan.budget_bytes, plan.fits};
-}
-
-std::string gibibytes(int64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f GiB", static_cast<double>(bytes) / (int64_t{1} << 30));
-  return text;
 }
 
 // The settings by which a first plan is made: the largest that fits.
@@ -96,8 +91,8 @@ int run_init(const InitArguments& arguments) {
   text += "# A LoRA fine-tune of a " + shape.model_type + " of " + rounded(spec.parameters()) +
           " parameters, " + std::to_string(shape.num_hidden_layers) + " layers, made for " +
           std::to_string(shape.max_position_embeddings) + " positions.\n";
-  text += "# Planned on this machine: " + gibibytes(fit.peak) + " at peak of " +
-          gibibytes(fit.budget) +
+  text += "# Planned on this machine: " + binary_bytes(fit.peak) + " at peak of " +
+          binary_bytes(fit.budget) +
           (fit.fits ? ".\n" : ", which does NOT fit: see `athanor plan`.\n");
   text += "# Set `dataset`, then: athanor plan config.yaml; athanor train config.yaml\n\n";
   line("model_name_or_path: " + quoted(arguments.model), "");
