@@ -4,11 +4,11 @@
 # at run time inside kernels/. Contraction is off: fma is written where it is meant.
 add_library(athanor_flags INTERFACE)
 target_compile_options(athanor_flags INTERFACE
-  -Wall -Wextra -Wpedantic -Wconversion -Werror -ffp-contract=off)
+  "$<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-Wpedantic;-Wconversion;-Werror;-ffp-contract=off>")
 target_include_directories(athanor_flags INTERFACE ${PROJECT_SOURCE_DIR})
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(ATHANOR_X86 ON)
-  target_compile_options(athanor_flags INTERFACE -march=x86-64-v3)
+  target_compile_options(athanor_flags INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:-march=x86-64-v3>)
 endif()
 if(ATHANOR_FUZZ)
   # Clang has other warnings; those of the project are GCC's.

@@ -1,13 +1,20 @@
 #include "core/stream.h"
 
+#include "core/error.h"
+
 namespace athanor {
+
+CpuPool::operator ThreadPool&() const {
+  ATHANOR_CHECK(pool_ != nullptr, "this operation is implemented for the CPU only");
+  return *pool_;
+}
 
 void ImmediateStream::wait(const Event& event) {
   if (event.stream != nullptr) event.stream->wait_for(event.ticket);
 }
 
 FifoStream::FifoStream(ThreadPool& pool)
-    : context_{pool}, slots_(std::make_unique<std::array<Slot, kSlots>>()) {
+    : context_{pool, nullptr}, slots_(std::make_unique<std::array<Slot, kSlots>>()) {
   thread_ = std::thread([this] { loop(); });
 }
 

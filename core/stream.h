@@ -3,6 +3,7 @@
 //   ImmediateStream  calls it at once on the thread pool (CPU compute)
 //   FifoStream       runs it later, in order, on a thread of its own (communication, copies)
 //   CountingStream   records the cost and drops the closure (plan)
+// and a CUDA device has its own kind (core/cuda_device.h).
 // A stream keeps its first Error and throws it at the next submit, wait or synchronize.
 #pragma once
 
@@ -33,9 +34,24 @@ struct Cost {
   int64_t bytes_written = 0;
 };
 
-// What a closure runs with.
+// The threads that an operation of the CPU runs on. A stream of another device has none: what is
+// only implemented for the CPU is refused there when it asks for them.
+class CpuPool {
+ public:
+  CpuPool() = default;
+  CpuPool(ThreadPool& pool) : pool_(&pool) {}  // NOLINT: a pool is a pool
+  operator ThreadPool&() const;                // NOLINT
+
+ private:
+  ThreadPool* pool_ = nullptr;
+};
+
+struct CudaQueue;
+
+// What a closure runs with: threads, or the queue of a GPU.
 struct ExecContext {
-  ThreadPool& pool;
+  CpuPool pool;
+  CudaQueue* cuda = nullptr;
 };
 
 class Stream;
@@ -80,7 +96,7 @@ class Stream {
 
 class ImmediateStream final : public Stream {
  public:
-  explicit ImmediateStream(ThreadPool& pool) : context_{pool} {}
+  explicit ImmediateStream(ThreadPool& pool) : context_{pool, nullptr} {}
 
   Event record() override { return {}; }
   void wait(const Event& event) override;

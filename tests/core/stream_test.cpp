@@ -45,7 +45,10 @@ TEST(ImmediateStream, RunsAtOnce) {
   ImmediateStream stream(p.pool);
   double value = 0;
   double* out = &value;
-  stream.submit(Cost{"set"}, [out](ExecContext& context) { *out = context.pool.size() + 1; });
+  stream.submit(Cost{"set"}, [out](ExecContext& context) {
+    const ThreadPool& pool = context.pool;
+    *out = pool.size() + 1;
+  });
   EXPECT_EQ(value, 2);
   EXPECT_EQ(stream.read_scalar(&value, 9), 2);
   expect_error("broken", [&] { fail(stream, "broken"); });

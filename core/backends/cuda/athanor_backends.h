@@ -1,0 +1,6 @@
+// Which backends are built; CMake chooses the folder of this header.
+#pragma once
+
+namespace athanor {
+inline constexpr bool kWithCuda = true;
+}
