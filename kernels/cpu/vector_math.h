@@ -8,13 +8,15 @@
 #include <cmath>
 #include <cstdint>
 
+#include "core/host_device.h"
+
 namespace athanor {
 
 // e^x, at most 1.01 ulp off (checked over all floats): x = n ln2 + r with |r| <= ln2 / 2, e^r by a
 // polynomial (the coefficients of Cephes' expf), times 2^n in two factors so that overflow becomes
 // infinity and tiny results round into subnormals. exp(-inf) = 0, exp(0) = 1 exactly, NaN stays
 // NaN.
-[[gnu::always_inline]] inline float exp_f32(float x) {
+[[gnu::always_inline]] ATHANOR_HOST_DEVICE inline float exp_f32(float x) {
   constexpr float kLog2E = 1.44269504088896341f;
   constexpr float kLn2High = 0.693359375f;  // few bits: n * kLn2High is exact
   constexpr float kLn2Low = -2.12194440e-4f;
@@ -44,11 +46,13 @@ namespace athanor {
 }
 
 // 1 / (1 + e^-x).
-[[gnu::always_inline]] inline float sigmoid_f32(float x) { return 1.0f / (1.0f + exp_f32(-x)); }
+[[gnu::always_inline]] ATHANOR_HOST_DEVICE inline float sigmoid_f32(float x) {
+  return 1.0f / (1.0f + exp_f32(-x));
+}
 
 // tanh(x), at most 2 ulp off: near 0 an odd polynomial (the coefficients of Cephes' tanhf),
 // elsewhere 1 - 2 / (e^2|x| + 1). NaN stays NaN.
-[[gnu::always_inline]] inline float tanh_f32(float x) {
+[[gnu::always_inline]] ATHANOR_HOST_DEVICE inline float tanh_f32(float x) {
   const float z = x * x;
   float p = -5.70498872745e-3f;
   p = std::fma(p, z, 2.06390887954e-2f);
@@ -64,11 +68,13 @@ namespace athanor {
 }
 
 // cap * tanh(x / cap)
-[[gnu::always_inline]] inline float soft_cap_f32(float x, float cap) {
+[[gnu::always_inline]] ATHANOR_HOST_DEVICE inline float soft_cap_f32(float x, float cap) {
   return cap * tanh_f32(x / cap);
 }
 
 // x * sigmoid(x). At x = -inf this is NaN, as the formula says.
-[[gnu::always_inline]] inline float silu_f32(float x) { return x * sigmoid_f32(x); }
+[[gnu::always_inline]] ATHANOR_HOST_DEVICE inline float silu_f32(float x) {
+  return x * sigmoid_f32(x);
+}
 
 }  // namespace athanor

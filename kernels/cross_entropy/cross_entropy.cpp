@@ -4,6 +4,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/cross_entropy/cpu.h"
+#include "kernels/cross_entropy/cuda.h"
 
 namespace athanor {
 
@@ -31,10 +32,10 @@ void cross_entropy(Tensor loss, Tensor dlogits, ConstTensor logits, ConstTensor 
                   loss.bytes() + (gradient ? dlogits.bytes() : 0)};
   dispatch_float(gradient ? dlogits.dtype() : DType::kF32, kName, [&](auto zero) {
     using T = decltype(zero);
-    stream.submit(cost, [=](ExecContext& context) {
-      cpu::cross_entropy(context.pool, loss.data<float>(), gradient ? dlogits.data<T>() : nullptr,
-                         logits.data<float>(), targets.data<int32_t>(), soft_cap, scalars, rows,
-                         vocab);
+    submit(stream, cost, [=](auto& on) {
+      backend::cross_entropy(on, loss.data<float>(), gradient ? dlogits.data<T>() : nullptr,
+                             logits.data<float>(), targets.data<int32_t>(), soft_cap, scalars, rows,
+                             vocab);
     });
   });
 }
@@ -45,8 +46,8 @@ void soft_cap_logits(Tensor logits, float cap, Stream& stream) {
   ATHANOR_CHECK(cap > 0, "soft_cap_logits: cap " + std::to_string(cap) + " is not positive");
   const Cost cost{kName, 24.0 * static_cast<double>(logits.numel()), logits.bytes(),
                   logits.bytes()};
-  stream.submit(cost, [=](ExecContext& context) {
-    cpu::soft_cap_logits(context.pool, logits.data<float>(), cap, logits.numel());
+  submit(stream, cost, [=](auto& on) {
+    backend::soft_cap_logits(on, logits.data<float>(), cap, logits.numel());
   });
 }
 
@@ -55,9 +56,8 @@ void add_sum(double* sum, ConstTensor values, Stream& stream) {
   expect_shape(kName, "values", values, Shape{values.numel()});
   expect_dtype(kName, "values", values, DType::kF32);
   const Cost cost{kName, static_cast<double>(values.numel()), values.bytes() + 8, 8};
-  stream.submit(cost, [=](ExecContext& context) {
-    cpu::add_sum(context.pool, sum, values.data<float>(), values.numel());
-  });
+  submit(stream, cost,
+         [=](auto& on) { backend::add_sum(on, sum, values.data<float>(), values.numel()); });
 }
 
 }  // namespace athanor

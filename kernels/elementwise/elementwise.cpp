@@ -6,6 +6,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/elementwise/cpu.h"
+#include "kernels/elementwise/cuda.h"
 
 namespace athanor {
 namespace {
@@ -25,16 +26,15 @@ int64_t row_bytes(const ConstTensor& x) { return x.dim(1) * dtype_size(x.dtype()
 }  // namespace
 
 void fill_zero(Tensor y, Stream& stream) {
-  stream.submit(Cost{"fill_zero", 0, 0, y.bytes()},
-                [=](ExecContext& context) { cpu::fill_zero(context.pool, y.raw(), y.bytes()); });
+  submit(stream, Cost{"fill_zero", 0, 0, y.bytes()},
+         [=](auto& on) { backend::fill_zero(on, y.raw(), y.bytes()); });
 }
 
 void fill(Tensor y, float value, Stream& stream) {
   dispatch_float(y.dtype(), "fill", [&](auto zero) {
     using T = decltype(zero);
-    stream.submit(Cost{"fill", 0, 0, y.bytes()}, [=](ExecContext& context) {
-      cpu::fill(context.pool, y.data<T>(), value, y.numel());
-    });
+    submit(stream, Cost{"fill", 0, 0, y.bytes()},
+           [=](auto& on) { backend::fill(on, y.data<T>(), value, y.numel()); });
   });
 }
 
@@ -47,9 +47,9 @@ void copy_columns(Tensor y, int64_t y_first, ConstTensor x, int64_t x_first, int
                 "copy_columns: " + std::to_string(columns) + " columns are not in x and y");
   const int64_t size = dtype_size(x.dtype());
   const int64_t bytes = x.dim(0) * columns * size;
-  stream.submit(Cost{"copy_columns", 0, bytes, bytes}, [=](ExecContext& context) {
-    cpu::copy_columns(context.pool, y.raw(), y.dim(1) * size, y_first * size, x.raw(),
-                      x.dim(1) * size, x_first * size, columns * size, x.dim(0));
+  submit(stream, Cost{"copy_columns", 0, bytes, bytes}, [=](auto& on) {
+    backend::copy_columns(on, y.raw(), y.dim(1) * size, y_first * size, x.raw(), x.dim(1) * size,
+                          x_first * size, columns * size, x.dim(0));
   });
 }
 
@@ -57,18 +57,15 @@ void copy(Tensor y, ConstTensor x, Stream& stream) {
   expect_shape("copy", "y", y, x.shape());
   const Cost cost{"copy", 0, x.bytes(), y.bytes()};
   if (y.dtype() == x.dtype()) {
-    stream.submit(cost, [=](ExecContext& context) {
-      cpu::copy_bytes(context.pool, y.raw(), x.raw(), x.bytes());
-    });
+    submit(stream, cost, [=](auto& on) { backend::copy_bytes(on, y.raw(), x.raw(), x.bytes()); });
     return;
   }
   dispatch_float(x.dtype(), "copy", [&](auto from) {
     using From = decltype(from);
     using To = std::conditional_t<std::is_same_v<From, float>, bfloat16, float>;
     expect_dtype("copy", "y", y, dtype_of<To>);
-    stream.submit(cost, [=](ExecContext& context) {
-      cpu::convert(context.pool, y.data<To>(), x.data<From>(), x.numel());
-    });
+    submit(stream, cost,
+           [=](auto& on) { backend::convert(on, y.data<To>(), x.data<From>(), x.numel()); });
   });
 }
 
@@ -79,10 +76,8 @@ void add(Tensor y, ConstTensor a, ConstTensor b, Stream& stream) {
   expect_dtype("add", "y", y, a.dtype());
   dispatch_float(a.dtype(), "add", [&](auto zero) {
     using T = decltype(zero);
-    stream.submit(Cost{"add", static_cast<double>(y.numel()), a.bytes() + b.bytes(), y.bytes()},
-                  [=](ExecContext& context) {
-                    cpu::add(context.pool, y.data<T>(), a.data<T>(), b.data<T>(), y.numel());
-                  });
+    submit(stream, Cost{"add", static_cast<double>(y.numel()), a.bytes() + b.bytes(), y.bytes()},
+           [=](auto& on) { backend::add(on, y.data<T>(), a.data<T>(), b.data<T>(), y.numel()); });
   });
 }
 
@@ -91,29 +86,26 @@ void scale(Tensor y, ConstTensor x, float factor, Stream& stream) {
   expect_dtype("scale", "y", y, x.dtype());
   dispatch_float(x.dtype(), "scale", [&](auto zero) {
     using T = decltype(zero);
-    stream.submit(Cost{"scale", static_cast<double>(y.numel()), x.bytes(), y.bytes()},
-                  [=](ExecContext& context) {
-                    cpu::scale(context.pool, y.data<T>(), x.data<T>(), factor, y.numel());
-                  });
+    submit(stream, Cost{"scale", static_cast<double>(y.numel()), x.bytes(), y.bytes()},
+           [=](auto& on) { backend::scale(on, y.data<T>(), x.data<T>(), factor, y.numel()); });
   });
 }
 
 void gather_rows(Tensor y, ConstTensor x, ConstTensor rows, Stream& stream) {
   check_rows("gather_rows", x, y, rows);
-  stream.submit(Cost{"gather_rows", 0, y.bytes() + rows.bytes(), y.bytes()},
-                [=](ExecContext& context) {
-                  cpu::gather_rows(context.pool, y.raw(), x.raw(), rows.data<int32_t>(), y.dim(0),
-                                   x.dim(0), row_bytes(x));
-                });
+  submit(stream, Cost{"gather_rows", 0, y.bytes() + rows.bytes(), y.bytes()}, [=](auto& on) {
+    backend::gather_rows(on, y.raw(), x.raw(), rows.data<int32_t>(), y.dim(0), x.dim(0),
+                         row_bytes(x));
+  });
 }
 
 void scatter_rows(Tensor y, ConstTensor x, ConstTensor rows, Stream& stream) {
   check_rows("scatter_rows", y, x, rows);
-  stream.submit(Cost{"scatter_rows", 0, x.bytes() + rows.bytes(), x.bytes() + y.bytes()},
-                [=](ExecContext& context) {
-                  cpu::scatter_rows(context.pool, y.raw(), x.raw(), rows.data<int32_t>(), x.dim(0),
-                                    y.dim(0), row_bytes(x));
-                });
+  submit(stream, Cost{"scatter_rows", 0, x.bytes() + rows.bytes(), x.bytes() + y.bytes()},
+         [=](auto& on) {
+           backend::scatter_rows(on, y.raw(), x.raw(), rows.data<int32_t>(), x.dim(0), y.dim(0),
+                                 row_bytes(x));
+         });
 }
 
 }  // namespace athanor

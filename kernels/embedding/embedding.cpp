@@ -5,6 +5,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/embedding/cpu.h"
+#include "kernels/embedding/cuda.h"
 
 namespace athanor {
 
@@ -31,14 +32,14 @@ void embedding_forward(Tensor y, ConstTensor ids, const LinearWeight& weight, St
   const Cost cost{kName, 0, y.bytes() + ids.bytes(), y.bytes()};
   dispatch_float(weight.dtype, kName, [&](auto zero) {
     using T = decltype(zero);
-    stream.submit(cost, [=](ExecContext& context) {
+    submit(stream, cost, [=](auto& on) {
       const T* data = static_cast<const T*>(stored.raw());
       if (prepared) {
-        cpu::embedding_forward_prepared(context.pool, y.data<T>(), ids.data<int32_t>(), data,
-                                        tokens, vocab_size, columns);
+        backend::embedding_forward_prepared(on, y.data<T>(), ids.data<int32_t>(), data, tokens,
+                                            vocab_size, columns);
       } else {
-        cpu::embedding_forward(context.pool, y.data<T>(), ids.data<int32_t>(), data, tokens,
-                               vocab_size, columns);
+        backend::embedding_forward(on, y.data<T>(), ids.data<int32_t>(), data, tokens, vocab_size,
+                                   columns);
       }
     });
   });
@@ -59,9 +60,9 @@ void embedding_backward(Tensor dweight, ConstTensor dy, ConstTensor ids, Stream&
                   touched};
   dispatch_float(dy.dtype(), kName, [&](auto zero) {
     using T = decltype(zero);
-    stream.submit(cost, [=](ExecContext& context) {
-      cpu::embedding_backward(context.pool, dweight.data<float>(), dy.data<T>(),
-                              ids.data<int32_t>(), tokens, vocab_size, columns);
+    submit(stream, cost, [=](auto& on) {
+      backend::embedding_backward(on, dweight.data<float>(), dy.data<T>(), ids.data<int32_t>(),
+                                  tokens, vocab_size, columns);
     });
   });
 }

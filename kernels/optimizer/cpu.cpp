@@ -24,7 +24,9 @@ void sgd_chunk(float* __restrict w, const float* __restrict grad, SgdScalars sca
 
 template <class W>
 void adamw_update(ThreadPool& pool, W* working, float* master, float* m, float* v,
-                  const float* grad, const AdamWScalars& scalars, int64_t n) {
+                  const float* grad, const AdamWOptions& options, double weight_decay,
+                  const StepScalars* step, int64_t n) {
+  const AdamWScalars scalars = adamw_scalars(options, weight_decay, *step);
   for_tiles(pool, n, [&](int64_t begin, int64_t count) {
     adamw_chunk(master + begin, m + begin, v + begin, grad + begin, scalars, count);
     if (working != nullptr) store_tile(working + begin, master + begin, count);
@@ -32,8 +34,9 @@ void adamw_update(ThreadPool& pool, W* working, float* master, float* m, float* 
 }
 
 template <class W>
-void sgd_update(ThreadPool& pool, W* working, float* master, const float* grad,
-                const SgdScalars& scalars, int64_t n) {
+void sgd_update(ThreadPool& pool, W* working, float* master, const float* grad, double weight_decay,
+                const StepScalars* step, int64_t n) {
+  const SgdScalars scalars = sgd_scalars(weight_decay, *step);
   for_tiles(pool, n, [&](int64_t begin, int64_t count) {
     sgd_chunk(master + begin, grad + begin, scalars, count);
     if (working != nullptr) store_tile(working + begin, master + begin, count);
@@ -58,10 +61,12 @@ void tree_add(ThreadPool& pool, float* y, const float* a, const float* b, int64_
 }
 
 template void adamw_update(ThreadPool&, float*, float*, float*, float*, const float*,
-                           const AdamWScalars&, int64_t);
+                           const AdamWOptions&, double, const StepScalars*, int64_t);
 template void adamw_update(ThreadPool&, bfloat16*, float*, float*, float*, const float*,
-                           const AdamWScalars&, int64_t);
-template void sgd_update(ThreadPool&, float*, float*, const float*, const SgdScalars&, int64_t);
-template void sgd_update(ThreadPool&, bfloat16*, float*, const float*, const SgdScalars&, int64_t);
+                           const AdamWOptions&, double, const StepScalars*, int64_t);
+template void sgd_update(ThreadPool&, float*, float*, const float*, double, const StepScalars*,
+                         int64_t);
+template void sgd_update(ThreadPool&, bfloat16*, float*, const float*, double, const StepScalars*,
+                         int64_t);
 
 }  // namespace athanor::cpu

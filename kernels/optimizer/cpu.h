@@ -11,10 +11,11 @@ namespace athanor::cpu {
 // working may be null.
 template <class W>
 void adamw_update(ThreadPool& pool, W* working, float* master, float* m, float* v,
-                  const float* grad, const AdamWScalars& scalars, int64_t n);
+                  const float* grad, const AdamWOptions& options, double weight_decay,
+                  const StepScalars* scalars, int64_t n);
 template <class W>
-void sgd_update(ThreadPool& pool, W* working, float* master, const float* grad,
-                const SgdScalars& scalars, int64_t n);
+void sgd_update(ThreadPool& pool, W* working, float* master, const float* grad, double weight_decay,
+                const StepScalars* scalars, int64_t n);
 void block_square_sums(ThreadPool& pool, double* sums, const float* x, int64_t n);
 void tree_add(ThreadPool& pool, float* y, const float* a, const float* b, int64_t n);
 

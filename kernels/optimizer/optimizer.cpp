@@ -3,6 +3,7 @@
 #include "core/pairwise.h"
 #include "kernels/backend.h"
 #include "kernels/optimizer/cpu.h"
+#include "kernels/optimizer/cuda.h"
 
 namespace athanor {
 namespace {
@@ -39,10 +40,9 @@ void adamw_update(Tensor working, Tensor master, Tensor m, Tensor v, ConstTensor
   const Cost cost{kName, 15.0 * static_cast<double>(n), 16 * n, 12 * n + copied};
   dispatch_float(check_working(kName, working, n), kName, [&](auto zero) {
     using W = decltype(zero);
-    stream.submit(cost, [=](ExecContext& context) {
-      cpu::adamw_update(context.pool, data_or_null<W>(working), master.data<float>(),
-                        m.data<float>(), v.data<float>(), grad.data<float>(),
-                        adamw_scalars(options, weight_decay, *scalars), n);
+    submit(stream, cost, [=](auto& on) {
+      backend::adamw_update(on, data_or_null<W>(working), master.data<float>(), m.data<float>(),
+                            v.data<float>(), grad.data<float>(), options, weight_decay, scalars, n);
     });
   });
 }
@@ -57,9 +57,9 @@ void sgd_update(Tensor working, Tensor master, ConstTensor grad, double weight_d
   const Cost cost{kName, 4.0 * static_cast<double>(n), 8 * n, 4 * n + copied};
   dispatch_float(check_working(kName, working, n), kName, [&](auto zero) {
     using W = decltype(zero);
-    stream.submit(cost, [=](ExecContext& context) {
-      cpu::sgd_update(context.pool, data_or_null<W>(working), master.data<float>(),
-                      grad.data<float>(), sgd_scalars(weight_decay, *scalars), n);
+    submit(stream, cost, [=](auto& on) {
+      backend::sgd_update(on, data_or_null<W>(working), master.data<float>(), grad.data<float>(),
+                          weight_decay, scalars, n);
     });
   });
 }
@@ -69,10 +69,8 @@ void block_square_sums(double* sums, ConstTensor x, Stream& stream) {
   const int64_t n = x.dim(0);
   check_flat(kName, "x", x, n);
   const int64_t blocks = (n + kSumBlock - 1) / kSumBlock;
-  stream.submit(Cost{kName, 2.0 * static_cast<double>(n), x.bytes(), 8 * blocks},
-                [=](ExecContext& context) {
-                  cpu::block_square_sums(context.pool, sums, x.data<float>(), n);
-                });
+  submit(stream, Cost{kName, 2.0 * static_cast<double>(n), x.bytes(), 8 * blocks},
+         [=](auto& on) { backend::block_square_sums(on, sums, x.data<float>(), n); });
 }
 
 void tree_add(Tensor y, ConstTensor a, ConstTensor b, Stream& stream) {
@@ -83,8 +81,8 @@ void tree_add(Tensor y, ConstTensor a, ConstTensor b, Stream& stream) {
   expect_shape(kName, "b", b, a.shape());
   expect_shape(kName, "y", y, a.shape());
   const Cost cost{kName, static_cast<double>(y.numel()), a.bytes() + b.bytes(), y.bytes()};
-  stream.submit(cost, [=](ExecContext& context) {
-    cpu::tree_add(context.pool, y.data<float>(), a.data<float>(), b.data<float>(), y.numel());
+  submit(stream, cost, [=](auto& on) {
+    backend::tree_add(on, y.data<float>(), a.data<float>(), b.data<float>(), y.numel());
   });
 }
 

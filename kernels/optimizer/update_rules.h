@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "core/host_device.h"
 #include "kernels/optimizer/optimizer.h"
 #include "kernels/step_scalars.h"
 
@@ -21,8 +22,9 @@ struct AdamWScalars {
   float step_size;  // lr / bias_correction1
 };
 
-inline AdamWScalars adamw_scalars(const AdamWOptions& options, double weight_decay,
-                                  const StepScalars& step) {
+ATHANOR_HOST_DEVICE inline AdamWScalars adamw_scalars(const AdamWOptions& options,
+                                                      double weight_decay,
+                                                      const StepScalars& step) {
   return {static_cast<float>(step.clip_scale),
           static_cast<float>(1.0 - step.learning_rate * weight_decay),
           static_cast<float>(1.0 - options.beta1),
@@ -34,8 +36,9 @@ inline AdamWScalars adamw_scalars(const AdamWOptions& options, double weight_dec
 }
 
 // torch.optim.AdamW's order: decay; m by lerp; v; denominator; w.
-[[gnu::always_inline]] inline void adamw_element(float& w, float& m, float& v, float grad,
-                                                 const AdamWScalars& s) {
+[[gnu::always_inline]] ATHANOR_HOST_DEVICE inline void adamw_element(float& w, float& m, float& v,
+                                                                     float grad,
+                                                                     const AdamWScalars& s) {
   const float g = grad * s.clip_scale;
   w *= s.decay;
   m = std::fma(g - m, s.one_minus_beta1, m);
@@ -50,13 +53,14 @@ struct SgdScalars {
   float learning_rate;
 };
 
-inline SgdScalars sgd_scalars(double weight_decay, const StepScalars& step) {
+ATHANOR_HOST_DEVICE inline SgdScalars sgd_scalars(double weight_decay, const StepScalars& step) {
   return {static_cast<float>(step.clip_scale),
           static_cast<float>(1.0 - step.learning_rate * weight_decay),
           static_cast<float>(step.learning_rate)};
 }
 
-[[gnu::always_inline]] inline void sgd_element(float& w, float grad, const SgdScalars& s) {
+[[gnu::always_inline]] ATHANOR_HOST_DEVICE inline void sgd_element(float& w, float grad,
+                                                                   const SgdScalars& s) {
   const float g = grad * s.clip_scale;
   w = std::fma(-s.learning_rate, g, w * s.decay);
 }

@@ -4,6 +4,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/rms_norm/cpu.h"
+#include "kernels/rms_norm/cuda.h"
 
 namespace athanor {
 
@@ -23,9 +24,9 @@ void rms_norm_forward(Tensor y, Tensor rstd, ConstTensor x, ConstTensor weight, 
                   y.bytes() + rstd.bytes()};
   dispatch_float(x.dtype(), kName, [&](auto zero) {
     using T = decltype(zero);
-    stream.submit(cost, [=](ExecContext& context) {
-      cpu::rms_norm_forward(context.pool, y.data<T>(), rstd.data<float>(), x.data<T>(),
-                            weight.data<T>(), eps, offset, rows, columns);
+    submit(stream, cost, [=](auto& on) {
+      backend::rms_norm_forward(on, y.data<T>(), rstd.data<float>(), x.data<T>(), weight.data<T>(),
+                                eps, offset, rows, columns);
     });
   });
 }
@@ -64,10 +65,10 @@ void rms_norm_backward(Tensor dx, Tensor dweight, ConstTensor dy, ConstTensor x,
                   dx.bytes() + sums};
   dispatch_float(x.dtype(), kName, [&](auto zero) {
     using T = decltype(zero);
-    stream.submit(cost, [=](ExecContext& context) {
-      cpu::rms_norm_backward(context.pool, dx.data<T>(), trains ? dweight.data<float>() : nullptr,
-                             dy.data<T>(), x.data<T>(), rstd.data<float>(), weight.data<T>(),
-                             offset, trains ? workspace.data<float>() : nullptr, rows, columns);
+    submit(stream, cost, [=](auto& on) {
+      backend::rms_norm_backward(on, dx.data<T>(), trains ? dweight.data<float>() : nullptr,
+                                 dy.data<T>(), x.data<T>(), rstd.data<float>(), weight.data<T>(),
+                                 offset, trains ? workspace.data<float>() : nullptr, rows, columns);
     });
   });
 }

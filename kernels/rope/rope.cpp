@@ -5,6 +5,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/rope/cpu.h"
+#include "kernels/rope/cuda.h"
 
 namespace athanor {
 
@@ -16,8 +17,8 @@ void rope_table(Tensor cos_sin, const RopeSettings& settings, Stream& stream) {
   expect_dtype(kName, "cos_sin", cos_sin, DType::kF32);
   ATHANOR_CHECK(rotary_dim % 2 == 0,
                 "rope_table: rotary_dim " + std::to_string(rotary_dim) + " is odd");
-  stream.submit(Cost{kName, 0, 0, cos_sin.bytes()}, [=](ExecContext& context) {
-    cpu::rope_table(context.pool, cos_sin.data<float>(), settings, positions, rotary_dim);
+  submit(stream, Cost{kName, 0, 0, cos_sin.bytes()}, [=](auto& on) {
+    backend::rope_table(on, cos_sin.data<float>(), settings, positions, rotary_dim);
   });
 }
 
@@ -41,9 +42,9 @@ void rope(Tensor x, ConstTensor positions, ConstTensor cos_sin, int64_t head_dim
                   x.bytes() + positions.bytes() + tokens * rotary_dim * 4, x.bytes()};
   dispatch_float(x.dtype(), kName, [&](auto zero) {
     using T = decltype(zero);
-    stream.submit(cost, [=](ExecContext& context) {
-      cpu::rope(context.pool, x.data<T>(), positions.data<int32_t>(), cos_sin.data<float>(), tokens,
-                columns / head_dim, head_dim, rotary_dim, table_rows, inverse);
+    submit(stream, cost, [=](auto& on) {
+      backend::rope(on, x.data<T>(), positions.data<int32_t>(), cos_sin.data<float>(), tokens,
+                    columns / head_dim, head_dim, rotary_dim, table_rows, inverse);
     });
   });
 }

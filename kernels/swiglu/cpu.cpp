@@ -1,42 +1,12 @@
 #include "kernels/swiglu/cpu.h"
 
-#include <cmath>
-
 #include "core/dtype.h"
-#include "kernels/cpu/vector_math.h"
 #include "kernels/elementwise/tiles.h"
+#include "kernels/swiglu/gate.h"
 
 namespace athanor::cpu {
 
 namespace {
-
-constexpr float kSqrt2OverPi = 0.797884560802865356f;
-constexpr float kCubic = 0.044715f;
-
-// f(g) and f'(g).
-struct Gated {
-  float value;
-  float slope;
-};
-
-template <GateFunction function>
-[[gnu::always_inline]] inline float gated_value(float g) {
-  if constexpr (function == GateFunction::kSilu) return g * sigmoid_f32(g);
-  const float u = kSqrt2OverPi * std::fma(kCubic * g * g, g, g);
-  return g * sigmoid_f32(2.0f * u);
-}
-
-template <GateFunction function>
-[[gnu::always_inline]] inline Gated gated(float g) {
-  if constexpr (function == GateFunction::kSilu) {
-    const float s = sigmoid_f32(g);
-    return {g * s, s * std::fma(g, 1.0f - s, 1.0f)};
-  }
-  const float square = g * g;
-  const float s = sigmoid_f32(2.0f * kSqrt2OverPi * std::fma(kCubic * square, g, g));
-  const float inner = 2.0f * kSqrt2OverPi * std::fma(3.0f * kCubic, square, 1.0f);
-  return {g * s, s * std::fma(g * inner, 1.0f - s, 1.0f)};
-}
 
 template <GateFunction function, class T>
 void forward(ThreadPool& pool, T* y, const T* gate, const T* up, int64_t n) {

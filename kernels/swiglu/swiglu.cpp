@@ -2,6 +2,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/swiglu/cpu.h"
+#include "kernels/swiglu/cuda.h"
 
 namespace athanor {
 namespace {
@@ -27,9 +28,8 @@ void swiglu_forward(Tensor y, ConstTensor gate, ConstTensor up, GateFunction fun
                   y.bytes()};
   dispatch_float(gate.dtype(), kName, [&](auto zero) {
     using T = decltype(zero);
-    stream.submit(cost, [=](ExecContext& context) {
-      cpu::swiglu_forward(context.pool, y.data<T>(), gate.data<T>(), up.data<T>(), function,
-                          y.numel());
+    submit(stream, cost, [=](auto& on) {
+      backend::swiglu_forward(on, y.data<T>(), gate.data<T>(), up.data<T>(), function, y.numel());
     });
   });
 }
@@ -45,9 +45,9 @@ void swiglu_backward(Tensor dgate, Tensor dup, ConstTensor dy, ConstTensor gate,
                   dy.bytes() + gate.bytes() + up.bytes(), dgate.bytes() + dup.bytes()};
   dispatch_float(gate.dtype(), kName, [&](auto zero) {
     using T = decltype(zero);
-    stream.submit(cost, [=](ExecContext& context) {
-      cpu::swiglu_backward(context.pool, dgate.data<T>(), dup.data<T>(), dy.data<T>(),
-                           gate.data<T>(), up.data<T>(), function, dy.numel());
+    submit(stream, cost, [=](auto& on) {
+      backend::swiglu_backward(on, dgate.data<T>(), dup.data<T>(), dy.data<T>(), gate.data<T>(),
+                               up.data<T>(), function, dy.numel());
     });
   });
 }

@@ -83,8 +83,8 @@ TEST_P(Elementwise, ScatterUndoesGather) {
   x.fill_random(6);
   back.fill_random(7);
   std::vector<int32_t> rows = {8, 0, 3, 5};
-  gather_rows(y, x, int_tensor(rows), context.stream);
-  scatter_rows(back, y, int_tensor(rows), context.stream);
+  gather_rows(y, x, int_tensor(context, rows), context.stream);
+  scatter_rows(back, y, int_tensor(context, rows), context.stream);
   for (int64_t c = 0; c < columns; ++c) {
     for (int64_t n = 0; n < 4; ++n) {
       ASSERT_EQ(y.get(n * columns + c), x.get(rows[static_cast<size_t>(n)] * columns + c));
@@ -102,8 +102,8 @@ TEST_P(Elementwise, GatherOfNothingAndScatterOfNothing) {
   Owned none(context, GetParam(), {0, 5});
   x.fill_random(8);
   std::vector<int32_t> rows;
-  gather_rows(none, x, int_tensor(rows), context.stream);
-  scatter_rows(x, none, int_tensor(rows), context.stream);
+  gather_rows(none, x, int_tensor(context, rows), context.stream);
+  scatter_rows(x, none, int_tensor(context, rows), context.stream);
   for (int64_t i = 0; i < 15; ++i) EXPECT_EQ(x.get(i), 0.0f);
 }
 
@@ -124,14 +124,15 @@ INSTANTIATE_TEST_SUITE_P(DTypes, Elementwise, ::testing::Values(DType::kF32, DTy
 
 TEST(ElementwiseChecks, RefuseRowsOutsideAndOtherDtypes) {
   CpuContext context;
+  ATHANOR_SKIP_UNLESS_CPU(context);
   Owned x(context, DType::kF32, {3, 4});
   Owned y(context, DType::kF32, {2, 4});
   Owned half(context, DType::kBF16, {2, 4});
   std::vector<int32_t> rows = {0, 3};
-  EXPECT_THROW(gather_rows(y, x, int_tensor(rows), context.stream), Error);
-  EXPECT_THROW(scatter_rows(x, y, int_tensor(rows), context.stream), Error);
+  EXPECT_THROW(gather_rows(y, x, int_tensor(context, rows), context.stream), Error);
+  EXPECT_THROW(scatter_rows(x, y, int_tensor(context, rows), context.stream), Error);
   rows = {0, 1};
-  EXPECT_THROW(gather_rows(half, x, int_tensor(rows), context.stream), Error);
+  EXPECT_THROW(gather_rows(half, x, int_tensor(context, rows), context.stream), Error);
   EXPECT_THROW(add(y, y, half, context.stream), Error);
 }
 
@@ -140,12 +141,12 @@ TEST(ElementwiseCopy, RoundsEveryBfloat16NeighbourhoodLikeTheScalarConversion) {
   const int64_t n = 65536 * 4;
   Owned x(context, DType::kF32, {n});
   Owned y(context, DType::kBF16, {n});
-  auto* bits = static_cast<uint32_t*>(x.tensor().raw());
+  auto* bits = static_cast<uint32_t*>(x.host().raw());
   const uint32_t low[] = {0x0000, 0x7fff, 0x8000, 0x8001};
   for (uint32_t i = 0; i < n; ++i) bits[i] = (i / 4) << 16 | low[i % 4];
   copy(y, x, context.stream);
   for (int64_t i = 0; i < n; ++i) {
-    ASSERT_EQ(y.tensor().data<bfloat16>()[i].bits, to_bfloat16(x.get(i)).bits) << i;
+    ASSERT_EQ(y.host().data<bfloat16>()[i].bits, to_bfloat16(x.get(i)).bits) << i;
   }
 }
 

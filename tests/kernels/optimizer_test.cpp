@@ -30,7 +30,8 @@ struct State {
   void step(CpuContext& context, int t, Tensor working = Tensor()) {
     grad.fill_random(100 + static_cast<uint64_t>(t), 0.1f);
     const StepScalars scalars = scalars_at(t);
-    adamw_update(working, master, m, v, grad, kOptions, kWeightDecay, &scalars, context.stream);
+    adamw_update(working, master, m, v, grad, kOptions, kWeightDecay, context.put(scalars),
+                 context.stream);
   }
   Owned master, m, v, grad;
 };
@@ -71,8 +72,8 @@ TEST(AdamW, FirstStepByHand) {
   scalars.learning_rate = 0.1;
   scalars.bias_correction1 = 0.1;
   scalars.bias_correction2 = 0.001;
-  adamw_update(Tensor(), state.master, state.m, state.v, state.grad, kOptions, 0.1, &scalars,
-               context.stream);
+  adamw_update(Tensor(), state.master, state.m, state.v, state.grad, kOptions, 0.1,
+               context.put(scalars), context.stream);
   EXPECT_NEAR(state.m.get(0), 0.05, 1e-8);
   EXPECT_NEAR(state.v.get(0), 0.00025, 1e-10);
   EXPECT_NEAR(state.master.get(0), 0.89, 2e-7);
@@ -94,7 +95,7 @@ TEST(AdamW, MatchesTorchOverThreeSteps) {
     scalars.learning_rate = 1e-2;
     scalars.clip_scale = 1;
     adamw_update(Tensor(), state.master, state.m, state.v, state.grad, kOptions, kWeightDecay,
-                 &scalars, context.stream);
+                 context.put(scalars), context.stream);
     // One unit in the last place: torch does not fuse.
     EXPECT_NEAR(state.master.get(0), want_w[t - 1], 1.2e-7);
     EXPECT_NEAR(state.m.get(0), want_m[t - 1], 8e-9);
@@ -171,7 +172,7 @@ TEST(AdamW, SameBitsOnAnyThreadsAndAnySplit) {
       return tensor.tensor().rows(begin, count);
     };
     adamw_update(Tensor(), part(parts.master), part(parts.m), part(parts.v), part(parts.grad),
-                 kOptions, kWeightDecay, &scalars, context.stream);
+                 kOptions, kWeightDecay, context.put(scalars), context.stream);
   }
   EXPECT_TRUE(whole.master.bytes() == parts.master.bytes());
   EXPECT_TRUE(whole.v.bytes() == parts.v.bytes());
@@ -189,7 +190,7 @@ TEST(Sgd, MatchesFloat64AndRoundsTheWorkingCopy) {
       want[i] = want[i] * (1 - s.learning_rate * kWeightDecay) -
                 s.learning_rate * s.clip_scale * state.grad.get(static_cast<int64_t>(i));
     }
-    sgd_update(working, state.master, state.grad, kWeightDecay, &s, context.stream);
+    sgd_update(working, state.master, state.grad, kWeightDecay, context.put(s), context.stream);
     expect_close(state.master, want, 2e-7, "master");
     for (int64_t i = 0; i < n; ++i) {
       ASSERT_EQ(working.get(i), to_float(to_bfloat16(state.master.get(i))));
@@ -203,8 +204,11 @@ TEST(BlockSquareSums, AreThirtyTwoLanesFoldedPairwise) {
     Owned x(context, DType::kF32, {n});
     x.fill_random(3);
     const int64_t blocks = (n + 1023) / 1024;
-    std::vector<double> sums(static_cast<size_t>(blocks) + 1, -1.0);
-    block_square_sums(sums.data(), x, context.stream);
+    Owned on_device(context, DType::kI64, {blocks + 1});  // 8 bytes each: float64
+    auto* sums = static_cast<double*>(on_device.host().raw());
+    sums[blocks] = -1.0;
+    block_square_sums(static_cast<double*>(on_device.tensor().raw()), x, context.stream);
+    on_device.host();
     for (int64_t b = 0; b < blocks; ++b) {
       float lanes[32] = {};
       for (int64_t i = b * 1024; i < std::min(n, b * 1024 + 1024); ++i) {
@@ -217,9 +221,9 @@ TEST(BlockSquareSums, AreThirtyTwoLanesFoldedPairwise) {
                          pair / 16];
           },
           [](float a, float b2) { return a + b2; });
-      ASSERT_EQ(sums[static_cast<size_t>(b)], static_cast<double>(sum)) << b;
+      ASSERT_EQ(sums[b], static_cast<double>(sum)) << b;
     }
-    EXPECT_EQ(sums.back(), -1.0);
+    EXPECT_EQ(sums[blocks], -1.0);
   }
 }
 

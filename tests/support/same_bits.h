@@ -26,8 +26,9 @@ inline void append(std::vector<std::byte>& to, const std::vector<std::byte>& fro
 }
 
 // Row indices, ids or positions as an [n] i32 tensor.
-inline Tensor int_tensor(std::vector<int32_t>& values) {
-  return Tensor(values.data(), DType::kI32, Shape{static_cast<int64_t>(values.size())});
+inline ConstTensor int_tensor(CpuContext& context, const std::vector<int32_t>& values) {
+  const auto count = static_cast<int64_t>(values.size());
+  return ConstTensor(context.put(values.data(), count * 4), DType::kI32, Shape{count});
 }
 
 inline std::string dtype_test_name(const ::testing::TestParamInfo<DType>& info) {

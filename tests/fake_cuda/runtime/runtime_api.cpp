@@ -233,6 +233,24 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   return cudaSuccess;
 }
 
+cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch,
+                              size_t width, size_t height, cudaMemcpyKind kind,
+                              cudaStream_t stream) {
+  Call call;
+  if (kind != cudaMemcpyDeviceToDevice) fail("cudaMemcpy2DAsync is imitated on the device only");
+  if (width > to_pitch || width > from_pitch) fail("cudaMemcpy2DAsync: rows overlap");
+  enqueue(call.lock, checked(stream), [=](CUstream_st&) {
+    for (size_t row = 0; row < height; ++row) {
+      auto* const row_to = static_cast<char*>(to) + row * to_pitch;
+      const auto* const row_from = static_cast<const char*>(from) + row * from_pitch;
+      check_range(row_to, width, MemoryKind::kDevice, "copy to");
+      check_range(row_from, width, MemoryKind::kDevice, "copy from");
+      copy_now(row_to, row_from, width);
+    }
+  });
+  return cudaSuccess;
+}
+
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
   Call call;
   if (bytes == 0) return cudaSuccess;

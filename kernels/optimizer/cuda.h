@@ -1,0 +1,22 @@
+// CUDA implementation of optimizer.h. W is the working copy's type, float or bfloat16.
+#pragma once
+
+#include <cstdint>
+
+#include "core/cuda_device.h"
+#include "kernels/optimizer/update_rules.h"
+
+namespace athanor::cuda {
+
+// working may be null.
+template <class W>
+void adamw_update(CudaQueue& queue, W* working, float* master, float* m, float* v,
+                  const float* grad, const AdamWOptions& options, double weight_decay,
+                  const StepScalars* scalars, int64_t n);
+template <class W>
+void sgd_update(CudaQueue& queue, W* working, float* master, const float* grad, double weight_decay,
+                const StepScalars* scalars, int64_t n);
+void block_square_sums(CudaQueue& queue, double* sums, const float* x, int64_t n);
+void tree_add(CudaQueue& queue, float* y, const float* a, const float* b, int64_t n);
+
+}  // namespace athanor::cuda
