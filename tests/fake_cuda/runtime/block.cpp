@@ -13,6 +13,7 @@
 #include "tests/fake_cuda/runtime/internal.h"
 #include "tests/fake_cuda/runtime/memory.h"
 #include "tests/fake_cuda/runtime/sanitizer.h"
+#include "tests/fake_cuda/runtime/tensor_core.h"
 
 namespace fake_cuda {
 namespace {
@@ -40,6 +41,7 @@ struct Thread {
   bool done = false;
   const char* waits_for = nullptr;
   Location waits_at;
+  AsyncCopies copies;
 };
 
 // Lanes of a warp that have arrived at one collective.
@@ -120,6 +122,9 @@ void enter_thread(context::transfer_t from) {
   sanitizer::after_switch(self->fiber, previous->fiber);
   sanitizer::acquire(g_block->kernel_start);
   (*g_block->body)();
+  if (!self->copies.open.empty() || !self->copies.groups.empty()) {
+    fail("a thread ends with asynchronous copies in flight");
+  }
   self->done = true;
   --g_block->alive;
   ++g_block->exited;
@@ -369,6 +374,8 @@ void warp_collective(unsigned mask, WarpOperation operation, void* data, Combine
   }
   if (orders) sanitizer::acquire(tag);
 }
+
+AsyncCopies& async_copies_of_thread() { return g_thread->copies; }
 
 int lane_of_thread() { return g_thread->linear % kWarp; }
 

@@ -30,7 +30,7 @@ void sync_threads(const Location& at);
 
 // Every lane of `mask` arrives with its data; the last one runs combine for all. Lanes that arrive
 // from different lines, operations or masks have diverged.
-enum class WarpOperation { kSync, kShuffle, kVote };
+enum class WarpOperation { kSync, kShuffle, kVote, kMma, kLoadMatrix };
 using Combine = void (*)(void* const* lanes, unsigned mask);
 void warp_collective(unsigned mask, WarpOperation operation, void* data, Combine combine,
                      const Location& at);
