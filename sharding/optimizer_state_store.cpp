@@ -9,7 +9,7 @@ namespace athanor {
 OptimizerStateStore::OptimizerStateStore(const std::vector<UnitSpec>& units,
                                          const PartitionTable& table,
                                          const std::vector<Placements>& placements,
-                                         ParamStore& params, int moments,
+                                         ParamStore& params, const MomentLayout& moments,
                                          const StoreContext& context)
     : units_(units),
       table_(table),
@@ -29,19 +29,25 @@ OptimizerStateStore::OptimizerStateStore(const std::vector<UnitSpec>& units,
       continue;
     }
     entry.memory = Buffer(context.device, state_bytes(unit));
-    for (int i = 0; i < moments; ++i) fill_zero(moment(unit, i), context.compute);
+    for (int i = 0; i < moments.count; ++i) fill_zero(moment(unit, i), context.compute);
   }
   for (WorkingSet& set : working_) {
     if (largest > 0) set.memory = Buffer(context.device, largest);
   }
 }
 
-int64_t OptimizerStateStore::array_bytes(int unit) const {
+int64_t OptimizerStateStore::master_bytes(int unit) const {
+  if (!entries_[index(unit)].has_master) return 0;
   return align_up(owned_range(unit).size() * 4, on_disk(unit) ? kStateAlignment : kAlignment);
 }
 
+int64_t OptimizerStateStore::moment_bytes(int unit) const {
+  return align_up(moments_.bytes(owned_range(unit).size()),
+                  on_disk(unit) ? kStateAlignment : kAlignment);
+}
+
 int64_t OptimizerStateStore::state_bytes(int unit) const {
-  return array_bytes(unit) * (moments_ + (entries_[index(unit)].has_master ? 1 : 0));
+  return master_bytes(unit) + moments_.count * moment_bytes(unit);
 }
 
 Range OptimizerStateStore::owned_range(int unit) const {
@@ -86,23 +92,24 @@ void OptimizerStateStore::release(int unit, bool changed) {
   context_.disk->write(set.memory.data(), region, 0, region.bytes, label(unit));
 }
 
-Tensor OptimizerStateStore::array(int unit, int i) const {
-  const int64_t offset = i * array_bytes(unit);
-  const Shape shape{owned_range(unit).size()};
+Tensor OptimizerStateStore::view(int unit, DType dtype, const Shape& shape, int64_t offset) const {
   const Entry& entry = entries_[index(unit)];
-  if (!entry.region.defined()) return entry.memory.view(DType::kF32, shape, offset);
+  if (!entry.region.defined()) return entry.memory.view(dtype, shape, offset);
   const int set = find(unit);
   ATHANOR_CHECK(set >= 0, "state on disk used without acquire");
-  return working_[index(set)].memory.view(DType::kF32, shape, offset);
+  return working_[index(set)].memory.view(dtype, shape, offset);
 }
 
 Tensor OptimizerStateStore::master(int unit) const {
-  if (entries_[index(unit)].has_master) return array(unit, 0);
+  if (entries_[index(unit)].has_master) {
+    return view(unit, DType::kF32, {owned_range(unit).size()}, 0);
+  }
   return params_.stored_trainable(unit, owned_range(unit));
 }
 
 Tensor OptimizerStateStore::moment(int unit, int i) const {
-  return array(unit, i + (entries_[index(unit)].has_master ? 1 : 0));
+  return view(unit, moments_.dtype(), moments_.shape(owned_range(unit).size()),
+              master_bytes(unit) + i * moment_bytes(unit));
 }
 
 Tensor OptimizerStateStore::working(int unit) const {
@@ -111,7 +118,7 @@ Tensor OptimizerStateStore::working(int unit) const {
 }
 
 template <class Read>
-void OptimizerStateStore::fill(int unit, const Tensor& target, const Read& read) {
+void OptimizerStateStore::fill(int unit, const Tensor& target, int64_t block, const Read& read) {
   const Range owned = owned_range(unit);
   fill_zero(target, context_.compute);
   for (size_t i = 0; i < units_[index(unit)].params.size(); ++i) {
@@ -121,10 +128,12 @@ void OptimizerStateStore::fill(int unit, const Tensor& target, const Read& read)
     const int64_t begin = std::max(owned.begin, place.offset);
     const int64_t end = std::min(owned.end, place.offset + place.numel);
     if (begin >= end) continue;
-    void* dst = target.rows(begin - owned.begin, end - begin).raw();
+    const Tensor part =
+        target.rows((begin - owned.begin) / block, (end - begin + block - 1) / block);
+    void* dst = part.raw();
     const int64_t first = begin - place.offset;
     const int64_t count = end - begin;
-    context_.compute.submit(Cost{"load", 0, 0, count * 4},
+    context_.compute.submit(Cost{"load", 0, 0, part.bytes()},
                             [=](ExecContext&) { read(*param, first, count, dst); });
   }
 }
@@ -133,7 +142,7 @@ void OptimizerStateStore::load(ParamSource* source) {
   for (int unit = 0; unit < table_.num_units(); ++unit) {
     if (!entries_[index(unit)].has_master) continue;
     acquire(unit);
-    fill(unit, master(unit),
+    fill(unit, master(unit), 1,
          [source](const ParamSpec& param, int64_t first, int64_t count, void* dst) {
            source->read(param, first, count, DType::kF32, dst);
          });
@@ -147,10 +156,10 @@ void OptimizerStateStore::load_moments(MomentSource& source) {
   for (int unit = 0; unit < table_.num_units(); ++unit) {
     if (table_.unit(unit).trainable_elements == 0) continue;
     acquire(unit);
-    for (int i = 0; i < moments_; ++i) {
-      fill(unit, moment(unit, i),
-           [=](const ParamSpec& param, int64_t first, int64_t count, void* dst) {
-             from->read_moment(param, i, first, count, static_cast<float*>(dst));
+    for (int i = 0; i < moments_.count; ++i) {
+      fill(unit, moment(unit, i), moments_.block,
+           [=, layout = moments_](const ParamSpec& param, int64_t first, int64_t count, void* dst) {
+             from->read_moment(param, i, layout, first, count, dst);
            });
     }
     release(unit, true);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "sharding/moment_layout.h"
 #include "sharding/param_store.h"
 #include "sharding/partition_table.h"
 
@@ -17,17 +18,17 @@ namespace athanor {
 class MomentSource {
  public:
   virtual ~MomentSource() = default;
-  // Elements [begin, begin + count) of moment `index` of a parameter.
-  virtual void read_moment(const ParamSpec& param, int index, int64_t begin, int64_t count,
-                           float* dst) = 0;
+  // Elements [begin, begin + count) of moment `index` of a parameter, as `layout` keeps them; begin
+  // is the start of a block.
+  virtual void read_moment(const ParamSpec& param, int index, const MomentLayout& layout,
+                           int64_t begin, int64_t count, void* dst) = 0;
 };
 
 class OptimizerStateStore {
  public:
-  // `moments`: float32 arrays per trained element besides the master (AdamW 2, SGD 0).
   OptimizerStateStore(const std::vector<UnitSpec>& units, const PartitionTable& table,
-                      const std::vector<Placements>& placements, ParamStore& params, int moments,
-                      const StoreContext& context);
+                      const std::vector<Placements>& placements, ParamStore& params,
+                      const MomentLayout& moments, const StoreContext& context);
 
   // Masters start as the source's values in float32, which a bfloat16 working copy has lost.
   void load(ParamSource* source);
@@ -39,11 +40,12 @@ class OptimizerStateStore {
   void acquire(int unit);
   void release(int unit, bool changed);
 
-  int moments() const { return moments_; }
+  const MomentLayout& moments() const { return moments_; }
   // Elements of the unit's trainable part that this rank updates.
   Range owned_range(int unit) const;
-  // [owned] f32 each
+  // [owned] f32
   Tensor master(int unit) const;
+  // MomentLayout::shape(owned)
   Tensor moment(int unit, int index) const;
   // [owned] working dtype, for writing; undefined when the master is the parameter itself.
   Tensor working(int unit) const;
@@ -63,21 +65,22 @@ class OptimizerStateStore {
   static size_t index(int i) { return static_cast<size_t>(i); }
   bool on_disk(int unit) const { return placements_[index(unit)].optimizer.on_disk(); }
   DiskLabel label(int unit) const { return {"optimizer state", units_[index(unit)].name.c_str()}; }
-  int64_t array_bytes(int unit) const;
+  int64_t master_bytes(int unit) const;  // 0 where the unit has no master of its own
+  int64_t moment_bytes(int unit) const;
   int64_t state_bytes(int unit) const;
-  // Array 0 is the master where the unit has one of its own.
-  Tensor array(int unit, int i) const;
+  Tensor view(int unit, DType dtype, const Shape& shape, int64_t offset) const;
   int find(int unit) const;
-  // read(param, first element, count, memory) for every parameter that `owned` covers.
+  // read(param, first element, count, memory) for every parameter that `owned` covers; a row of the
+  // target is `block` elements.
   template <class Read>
-  void fill(int unit, const Tensor& target, const Read& read);
+  void fill(int unit, const Tensor& target, int64_t block, const Read& read);
 
   const std::vector<UnitSpec>& units_;
   const PartitionTable& table_;
   std::vector<Placements> placements_;
   ParamStore& params_;
   StoreContext context_;
-  int moments_;
+  MomentLayout moments_;
   std::vector<Entry> entries_;
   std::array<WorkingSet, 2> working_;
   int next_working_ = 0;

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "core/cuda_device.h"
+#include "kernels/optimizer/eight_bit.h"
 #include "kernels/optimizer/update_rules.h"
 
 namespace athanor::cuda {
@@ -13,6 +14,14 @@ template <class W>
 void adamw_update(CudaQueue& queue, W* working, float* master, float* m, float* v,
                   const float* grad, const AdamWOptions& options, double weight_decay,
                   const StepScalars* scalars, int64_t n);
+template <class W>
+void adamw8_update(CudaQueue& queue, W* working, float* master, EightBitBlock* m, EightBitBlock* v,
+                   const float* grad, const AdamWOptions& options, double weight_decay,
+                   const StepScalars* scalars, int64_t n);
+template <class W>
+void lion_update(CudaQueue& queue, W* working, float* master, float* m, const float* grad,
+                 const AdamWOptions& options, double weight_decay, const StepScalars* scalars,
+                 int64_t n);
 template <class W>
 void sgd_update(CudaQueue& queue, W* working, float* master, const float* grad, double weight_decay,
                 const StepScalars* scalars, int64_t n);

@@ -20,6 +20,14 @@ DType check_working(const char* operation, const ConstTensor& working, int64_t n
   return working.dtype();
 }
 
+EightBitBlock* check_blocks(const char* operation, const char* name, const Tensor& moment,
+                            int64_t n) {
+  constexpr int64_t kBytes = sizeof(EightBitBlock);
+  expect_shape(operation, name, moment, Shape{(n + kEightBitBlock - 1) / kEightBitBlock, kBytes});
+  expect_dtype(operation, name, moment, DType::kU8);
+  return static_cast<EightBitBlock*>(moment.raw());
+}
+
 template <class W>
 W* data_or_null(const Tensor& tensor) {
   return tensor.defined() ? tensor.data<W>() : nullptr;
@@ -43,6 +51,45 @@ void adamw_update(Tensor working, Tensor master, Tensor m, Tensor v, ConstTensor
     submit(stream, cost, [=](auto& on) {
       backend::adamw_update(on, data_or_null<W>(working), master.data<float>(), m.data<float>(),
                             v.data<float>(), grad.data<float>(), options, weight_decay, scalars, n);
+    });
+  });
+}
+
+void adamw8_update(Tensor working, Tensor master, Tensor m, Tensor v, ConstTensor grad,
+                   const AdamWOptions& options, double weight_decay, const StepScalars* scalars,
+                   Stream& stream) {
+  constexpr const char* kName = "adamw8_update";
+  const int64_t n = master.dim(0);
+  check_flat(kName, "master", master, n);
+  check_flat(kName, "grad", grad, n);
+  EightBitBlock* m_blocks = check_blocks(kName, "m", m, n);
+  EightBitBlock* v_blocks = check_blocks(kName, "v", v, n);
+  const int64_t copied = working.defined() ? working.bytes() : 0;
+  const Cost cost{kName, 40.0 * static_cast<double>(n), 10 * n, 6 * n + copied};
+  dispatch_float(check_working(kName, working, n), kName, [&](auto zero) {
+    using W = decltype(zero);
+    submit(stream, cost, [=](auto& on) {
+      backend::adamw8_update(on, data_or_null<W>(working), master.data<float>(), m_blocks, v_blocks,
+                             grad.data<float>(), options, weight_decay, scalars, n);
+    });
+  });
+}
+
+void lion_update(Tensor working, Tensor master, Tensor m, ConstTensor grad,
+                 const AdamWOptions& options, double weight_decay, const StepScalars* scalars,
+                 Stream& stream) {
+  constexpr const char* kName = "lion_update";
+  const int64_t n = master.dim(0);
+  check_flat(kName, "master", master, n);
+  check_flat(kName, "m", m, n);
+  check_flat(kName, "grad", grad, n);
+  const int64_t copied = working.defined() ? working.bytes() : 0;
+  const Cost cost{kName, 9.0 * static_cast<double>(n), 12 * n, 8 * n + copied};
+  dispatch_float(check_working(kName, working, n), kName, [&](auto zero) {
+    using W = decltype(zero);
+    submit(stream, cost, [=](auto& on) {
+      backend::lion_update(on, data_or_null<W>(working), master.data<float>(), m.data<float>(),
+                           grad.data<float>(), options, weight_decay, scalars, n);
     });
   });
 }

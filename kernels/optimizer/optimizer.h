@@ -27,6 +27,20 @@ void adamw_update(Tensor working, Tensor master, Tensor m, Tensor v, ConstTensor
                   const AdamWOptions& options, double weight_decay, const StepScalars* scalars,
                   Stream& stream);
 
+// The same with m and v in eight bits an element (eight_bit.h). w is updated from the new moments
+// before they are rounded.
+//   m, v: [ceil(n / 128), 132] u8; zeros at first
+void adamw8_update(Tensor working, Tensor master, Tensor m, Tensor v, ConstTensor grad,
+                   const AdamWOptions& options, double weight_decay, const StepScalars* scalars,
+                   Stream& stream);
+
+// Lion (Chen et al., arXiv:2302.06675) with beta1 and beta2 of the options:
+//   w *= 1 - lr * weight_decay
+//   w -= lr * sign(beta1 m + (1 - beta1) g),   m = beta2 m + (1 - beta2) g
+void lion_update(Tensor working, Tensor master, Tensor m, ConstTensor grad,
+                 const AdamWOptions& options, double weight_decay, const StepScalars* scalars,
+                 Stream& stream);
+
 // w *= 1 - lr * weight_decay,  w -= lr * g
 void sgd_update(Tensor working, Tensor master, ConstTensor grad, double weight_decay,
                 const StepScalars* scalars, Stream& stream);

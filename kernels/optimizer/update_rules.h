@@ -47,6 +47,32 @@ ATHANOR_HOST_DEVICE inline AdamWScalars adamw_scalars(const AdamWOptions& option
   w -= s.step_size * m / denominator;
 }
 
+struct LionScalars {
+  float clip_scale;
+  float decay;  // 1 - lr * weight_decay
+  float one_minus_beta1;
+  float one_minus_beta2;
+  float learning_rate;
+};
+
+ATHANOR_HOST_DEVICE inline LionScalars lion_scalars(const AdamWOptions& options,
+                                                    double weight_decay, const StepScalars& step) {
+  return {static_cast<float>(step.clip_scale),
+          static_cast<float>(1.0 - step.learning_rate * weight_decay),
+          static_cast<float>(1.0 - options.beta1), static_cast<float>(1.0 - options.beta2),
+          static_cast<float>(step.learning_rate)};
+}
+
+// Both means by lerp, as AdamW's m. The sign of nothing is nothing.
+[[gnu::always_inline]] ATHANOR_HOST_DEVICE inline void lion_element(float& w, float& m, float grad,
+                                                                    const LionScalars& s) {
+  const float g = grad * s.clip_scale;
+  const float direction = std::fma(g - m, s.one_minus_beta1, m);
+  const float sign = static_cast<float>((direction > 0.0f) - (direction < 0.0f));
+  m = std::fma(g - m, s.one_minus_beta2, m);
+  w = std::fma(-s.learning_rate, sign, w * s.decay);
+}
+
 struct SgdScalars {
   float clip_scale;
   float decay;  // 1 - lr * weight_decay

@@ -23,6 +23,12 @@ std::string text_of(const std::vector<int64_t>& shape) {
   return text.empty() ? "[]" : text + "]";
 }
 
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
 }  // namespace
 
 std::string file_problem(const fs::path& folder, const FileRecord& record) {
@@ -67,14 +73,15 @@ CheckpointReader::CheckpointReader(fs::path folder)
   }
 }
 
-void CheckpointReader::check_layout(const std::vector<UnitSpec>& units, int moments) const {
+void CheckpointReader::check_layout(const std::vector<UnitSpec>& units,
+                                    const MomentLayout& moments) const {
   const auto fail = [this](const std::string& what) {
     throw Error(ErrorKind::kConfig, "resume_from_checkpoint: " + folder_.string() + ": " + what);
   };
   const std::vector<std::string> needed = state_names(moments);
   if (manifest_.states != needed) {
-    fail("has " + std::to_string(manifest_.states.size()) + " states a parameter, needed " +
-         std::to_string(needed.size()) + " (another optim)");
+    fail("has the states " + joined(manifest_.states) + " of a parameter, needed " +
+         joined(needed) + " (another optim)");
   }
   size_t trained = 0;
   for (const UnitSpec& unit : units) {
@@ -106,27 +113,29 @@ const SafetensorsFile& CheckpointReader::shard(int file) {
   return *open;
 }
 
-void CheckpointReader::read(const std::string& param, int index, int64_t begin, int64_t count,
-                            float* dst) {
+void CheckpointReader::read(const std::string& param, int state, const MomentLayout& layout,
+                            int64_t begin, int64_t count, void* dst) {
   const auto found = tensors_.find(param);
   ATHANOR_CHECK(found != tensors_.end(), param + " is not in " + folder_.string());
   const TensorLayout& tensor = manifest_.tensors[found->second];
   const std::string name =
-      shard_tensor_name(manifest_.states.at(static_cast<size_t>(index)), param);
+      shard_tensor_name(manifest_.states.at(static_cast<size_t>(state)), param);
   for (const TensorPiece& piece : tensor.pieces) {
     const int64_t from = std::max(begin, piece.begin);
     const int64_t to = std::min(begin + count, piece.begin + piece.count);
     if (from >= to) continue;
     const SafetensorsFile& file = shard(piece.file);
     const TensorEntry* entry = file.find(name);
-    if (entry == nullptr || entry->dtype != DType::kF32 || entry->elements() != piece.count) {
+    const int64_t elements = layout.shape(piece.count).numel();
+    if (entry == nullptr || entry->dtype != layout.dtype() || entry->elements() != elements) {
       throw Error(ErrorKind::kBadInput, file.path().string() + ": " + name + ": needed " +
-                                            std::to_string(piece.count) +
-                                            " float32 elements, as the manifest says");
+                                            std::to_string(elements) + " elements of " +
+                                            dtype_name(layout.dtype()) + ", as the manifest says");
     }
-    file.read(
-        *entry, (from - piece.begin) * 4,
-        std::as_writable_bytes(std::span(dst + (from - begin), static_cast<size_t>(to - from))));
+    // Pieces begin with a block: shards are cut where block sums begin.
+    file.read(*entry, layout.bytes(from - piece.begin),
+              std::span(static_cast<std::byte*>(dst) + layout.bytes(from - begin),
+                        static_cast<size_t>(layout.bytes(to - from))));
   }
 }
 
@@ -143,7 +152,7 @@ void CheckpointParamSource::read(const ParamSpec& param, int64_t begin, int64_t 
     return;
   }
   if (dtype == DType::kF32) {
-    checkpoint_.read(param.name, 0, begin, count, static_cast<float*>(dst));
+    checkpoint_.read_master(param.name, begin, count, static_cast<float*>(dst));
     return;
   }
   ATHANOR_CHECK(dtype == DType::kBF16, "masters are read as float32 or bfloat16");
@@ -151,7 +160,7 @@ void CheckpointParamSource::read(const ParamSpec& param, int64_t begin, int64_t 
   auto* out = static_cast<bfloat16*>(dst);
   for (int64_t done = 0; done < count; done += std::ssize(masters)) {
     const int64_t part = std::min<int64_t>(std::ssize(masters), count - done);
-    checkpoint_.read(param.name, 0, begin + done, part, masters.data());
+    checkpoint_.read_master(param.name, begin + done, part, masters.data());
     for (int64_t i = 0; i < part; ++i) {
       out[done + i] = to_bfloat16(masters[static_cast<size_t>(i)]);
     }

@@ -32,20 +32,24 @@ class CheckpointReader final : public MomentSource {
   const std::filesystem::path& folder() const { return folder_; }
 
   // Error(kConfig) unless the checkpoint has exactly the trained parameters of `units`, in their
-  // shapes, with `moments` moments.
-  void check_layout(const std::vector<UnitSpec>& units, int moments) const;
+  // shapes, with these moments.
+  void check_layout(const std::vector<UnitSpec>& units, const MomentLayout& moments) const;
 
-  // Elements [begin, begin + count) of state `index` (0: master) of a parameter.
-  void read(const std::string& param, int index, int64_t begin, int64_t count, float* dst);
-  void read_moment(const ParamSpec& param, int index, int64_t begin, int64_t count,
-                   float* dst) override {
-    read(param.name, index + 1, begin, count, dst);
+  // Elements [begin, begin + count) of a parameter's master.
+  void read_master(const std::string& param, int64_t begin, int64_t count, float* dst) {
+    read(param, 0, {.count = 1}, begin, count, dst);
+  }
+  void read_moment(const ParamSpec& param, int index, const MomentLayout& layout, int64_t begin,
+                   int64_t count, void* dst) override {
+    read(param.name, index + 1, layout, begin, count, dst);
   }
   // Bytes of tensors read so far.
   int64_t bytes_read() const;
 
  private:
   const SafetensorsFile& shard(int file);
+  void read(const std::string& param, int state, const MomentLayout& layout, int64_t begin,
+            int64_t count, void* dst);
 
   std::filesystem::path folder_;
   Manifest manifest_;

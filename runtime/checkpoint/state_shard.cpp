@@ -54,11 +54,14 @@ std::vector<ShardPiece> shard_pieces(const PartitionTable& table, int rank) {
   return pieces;
 }
 
-std::vector<std::string> state_names(int moments) {
-  if (moments == 0) return {"master"};
-  if (moments == 1) return {"master", "momentum"};
-  ATHANOR_CHECK(moments == 2, std::to_string(moments) + " moments have no names");
-  return {"master", "exp_avg", "exp_avg_sq"};
+std::vector<std::string> state_names(const MomentLayout& moments) {
+  std::vector<std::string> names = {"master"};
+  const std::string bits = moments.dtype() == DType::kF32 ? "" : "_8bit";
+  if (moments.count == 1) names.push_back("momentum" + bits);
+  if (moments.count == 2) names.insert(names.end(), {"exp_avg" + bits, "exp_avg_sq" + bits});
+  ATHANOR_CHECK(std::ssize(names) == 1 + moments.count,
+                std::to_string(moments.count) + " moments have no names");
+  return names;
 }
 
 std::string shard_tensor_name(const std::string& state, const std::string& param) {
@@ -100,28 +103,36 @@ StateShard::StateShard(const std::vector<UnitSpec>& units, const PartitionTable&
       states_(states),
       context_(context),
       pieces_(shard_pieces(table, context.communicator.rank())),
-      arrays_(1 + states.moments()) {
-  int64_t elements = 0;
+      arrays_(1 + states.moments().count) {
+  int64_t bytes = 0;
   for (int unit = 0; unit < table.num_units(); ++unit) {
-    in_copy_.push_back(elements);
-    elements += share(unit).size() * arrays_;
+    in_copy_.push_back(bytes);
+    for (int i = 0; i < arrays_; ++i) bytes += layout_of(i).bytes(share(unit).size());
   }
-  if (keeps_copy) copy_ = Buffer(context.device, std::max<int64_t>(elements * 4, kAlignment));
+  if (keeps_copy) copy_ = Buffer(context.device, std::max<int64_t>(bytes, kAlignment));
 }
 
 Range StateShard::share(int unit) const {
   return table_.trainable_range(unit, context_.communicator.rank());
 }
 
+MomentLayout StateShard::layout_of(int state) const {
+  return state == 0 ? MomentLayout{.count = 1} : states_.moments();
+}
+
 Tensor StateShard::copied(int unit, int state) const {
   const int64_t size = share(unit).size();
-  return copy_.view(DType::kF32, {size}, (in_copy_[at(unit)] + state * size) * 4);
+  int64_t offset = in_copy_[at(unit)];
+  for (int i = 0; i < state; ++i) offset += layout_of(i).bytes(size);
+  return copy_.view(layout_of(state).dtype(), layout_of(state).shape(size), offset);
 }
 
 // The share's part of what this rank updates, which may be more.
 Tensor StateShard::state(int unit, int index) const {
   const Tensor owned = index == 0 ? states_.master(unit) : states_.moment(unit, index - 1);
-  return owned.rows(share(unit).begin - states_.owned_range(unit).begin, share(unit).size());
+  const MomentLayout layout = layout_of(index);
+  return owned.rows((share(unit).begin - states_.owned_range(unit).begin) / layout.block,
+                    layout.blocks(share(unit).size()));
 }
 
 void StateShard::capture() {
@@ -136,22 +147,25 @@ void StateShard::capture() {
 
 void StateShard::write_piece(const ShardPiece& piece, int index, HashedFile& file) {
   const Tensor whole = keeps_copy() ? copied(piece.unit, index) : state(piece.unit, index);
-  const Tensor part = whole.rows(piece.in_shard, piece.count);
+  const MomentLayout layout = layout_of(index);
+  const Tensor part = whole.rows(piece.in_shard / layout.block, layout.blocks(piece.count));
   file.append(
       std::span(static_cast<const std::byte*>(part.raw()), static_cast<size_t>(part.bytes())));
 }
 
 FileRecord StateShard::write(const std::filesystem::path& folder) {
-  const std::vector<std::string> names = state_names(arrays_ - 1);
+  const std::vector<std::string> names = state_names(states_.moments());
   std::vector<TensorDecl> tensors;
   int64_t bytes = 0;
   for (const ShardPiece& piece : pieces_) {
     const ParamSpec& param = units_[at(piece.unit)].params[at(piece.param)];
     const bool whole = piece.count == param.shape.numel();
-    for (const std::string& state : names) {
-      tensors.push_back({shard_tensor_name(state, param.name), DType::kF32,
-                         whole ? dimensions(param.shape) : std::vector{piece.count}});
-      bytes += piece.count * 4;
+    for (int i = 0; i < arrays_; ++i) {
+      const MomentLayout layout = layout_of(i);
+      const Shape shape = whole && layout.block == 1 ? param.shape : layout.shape(piece.count);
+      tensors.push_back(
+          {shard_tensor_name(names[at(i)], param.name), layout.dtype(), dimensions(shape)});
+      bytes += layout.bytes(piece.count);
     }
   }
   const std::string header = safetensors_header(tensors, {{"format", "pt"}});

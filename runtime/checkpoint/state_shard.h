@@ -26,8 +26,8 @@ struct ShardPiece {
 };
 std::vector<ShardPiece> shard_pieces(const PartitionTable& table, int rank);
 
-// "master", then the moments' names as torch has them.
-std::vector<std::string> state_names(int moments);
+// "master", then the moments' names as torch has them, with their bits where those are not 32.
+std::vector<std::string> state_names(const MomentLayout& moments);
 // Name of an array in a shard.
 std::string shard_tensor_name(const std::string& state, const std::string& param);
 std::string shard_file_name(int rank, int world_size);
@@ -51,6 +51,8 @@ class StateShard {
 
  private:
   Range share(int unit) const;
+  // Of state 0, the master, and of a moment.
+  MomentLayout layout_of(int state) const;
   Tensor copied(int unit, int state) const;
   Tensor state(int unit, int index) const;
   void write_piece(const ShardPiece& piece, int index, class HashedFile& file);
@@ -61,7 +63,7 @@ class StateShard {
   StoreContext context_;
   std::vector<ShardPiece> pieces_;
   int arrays_ = 1;                // master and moments
-  std::vector<int64_t> in_copy_;  // by unit: elements from the start of the copy
+  std::vector<int64_t> in_copy_;  // by unit: bytes from the start of the copy
   Buffer copy_;
 };
 

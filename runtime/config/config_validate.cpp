@@ -80,20 +80,7 @@ void check_conflicts(const RunConfig& config, Problems& problems) {
 
 }  // namespace config_detail
 
-namespace {
-
-template <class E, size_t N>
-std::string name_of(E value, const config_detail::Choice<E> (&table)[N]) {
-  for (const auto& choice : table) {
-    if (choice.value == value) return choice.name;
-  }
-  throw Error(ErrorKind::kInternal, "an enumerator without a name");
-}
-
-}  // namespace
-
 void refuse_unimplemented(const RunConfig& config) {
-  using namespace config_detail;
   struct Row {
     bool asked;
     const char* key;
@@ -102,8 +89,6 @@ void refuse_unimplemented(const RunConfig& config) {
   };
   const Row rows[] = {
       {config.device == DeviceOption::kCuda, "device", "cuda", "cpu or auto"},
-      {config.optim != OptimizerOption::kAdamW && config.optim != OptimizerOption::kSgd, "optim",
-       name_of(config.optim, kOptimizers), "adamw or sgd"},
       {config.max_restarts.has_value(), "max_restarts", "a number", "nothing"},
   };
   std::string message;

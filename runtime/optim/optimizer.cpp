@@ -2,7 +2,23 @@
 
 #include <algorithm>
 
+#include "kernels/optimizer/eight_bit.h"
+
 namespace athanor {
+
+MomentLayout OptimizerOptions::moments() const {
+  switch (kind) {
+    case OptimizerKind::kAdamW:
+      return {.count = 2};
+    case OptimizerKind::kAdamW8Bit:
+      return {.count = 2, .block = kEightBitBlock, .block_bytes = sizeof(EightBitBlock)};
+    case OptimizerKind::kLion:
+      return {.count = 1};
+    case OptimizerKind::kSgd:
+      return {.count = 0};
+  }
+  throw Error(ErrorKind::kInternal, "moments: not an OptimizerKind");
+}
 
 void update_unit(const OptimizerOptions& options, const UnitSpec& spec,
                  const UnitPartition& partition, int unit, const GradStore& grads,
@@ -20,12 +36,28 @@ void update_unit(const OptimizerOptions& options, const UnitSpec& spec,
     const auto part = [&](const Tensor& whole) {
       return whole.defined() ? whole.rows(begin - owned.begin, count) : Tensor{};
     };
+    const auto moment = [&](int index) {
+      const MomentLayout& layout = states.moments();
+      return states.moment(unit, index)
+          .rows((begin - owned.begin) / layout.block, layout.blocks(count));
+    };
     const double decay = spec.params[i].weight_decay ? options.weight_decay : 0.0;
-    if (options.kind == OptimizerKind::kAdamW) {
-      adamw_update(part(working), part(master), part(states.moment(unit, 0)),
-                   part(states.moment(unit, 1)), part(grad), options.adamw, decay, scalars, stream);
-    } else {
-      sgd_update(part(working), part(master), part(grad), decay, scalars, stream);
+    const Tensor w = part(master);
+    switch (options.kind) {
+      case OptimizerKind::kAdamW:
+        adamw_update(part(working), w, moment(0), moment(1), part(grad), options.adamw, decay,
+                     scalars, stream);
+        break;
+      case OptimizerKind::kAdamW8Bit:
+        adamw8_update(part(working), w, moment(0), moment(1), part(grad), options.adamw, decay,
+                      scalars, stream);
+        break;
+      case OptimizerKind::kLion:
+        lion_update(part(working), w, moment(0), part(grad), options.adamw, decay, scalars, stream);
+        break;
+      case OptimizerKind::kSgd:
+        sgd_update(part(working), w, part(grad), decay, scalars, stream);
+        break;
     }
   }
 }

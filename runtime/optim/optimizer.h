@@ -7,21 +7,22 @@
 #include "core/stream.h"
 #include "kernels/optimizer/optimizer.h"
 #include "sharding/grad_store.h"
+#include "sharding/moment_layout.h"
 #include "sharding/optimizer_state_store.h"
 #include "sharding/param_spec.h"
 #include "sharding/partition_table.h"
 
 namespace athanor {
 
-enum class OptimizerKind { kAdamW, kSgd };
+enum class OptimizerKind { kAdamW, kAdamW8Bit, kLion, kSgd };
 
 struct OptimizerOptions {
   OptimizerKind kind = OptimizerKind::kAdamW;
-  AdamWOptions adamw;
+  AdamWOptions adamw;       // its betas are Lion's, too
   double weight_decay = 0;  // not applied to norms and biases
 
-  // float32 arrays of state per trained element besides the master.
-  int moments() const { return kind == OptimizerKind::kAdamW ? 2 : 0; }
+  // What is kept per trained element besides the master.
+  MomentLayout moments() const;
 };
 
 // Updates one unit's owned range from its final gradient. Decay changes at parameter borders, so

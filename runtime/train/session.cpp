@@ -44,6 +44,20 @@ Recomputation recomputation(CheckpointingOption option) {
   return Recomputation::kNone;
 }
 
+OptimizerKind optimizer_kind(OptimizerOption option) {
+  switch (option) {
+    case OptimizerOption::kAdamW:
+      return OptimizerKind::kAdamW;
+    case OptimizerOption::kAdamW8Bit:
+      return OptimizerKind::kAdamW8Bit;
+    case OptimizerOption::kLion:
+      return OptimizerKind::kLion;
+    case OptimizerOption::kSgd:
+      return OptimizerKind::kSgd;
+  }
+  throw Error(ErrorKind::kInternal, "not an OptimizerOption");
+}
+
 TrainerOptions trainer_options(const RunConfig& config, const BatchPlan& batch) {
   TrainerOptions options;
   options.dtype = config.bf16 ? DType::kBF16 : DType::kF32;
@@ -61,8 +75,7 @@ TrainerOptions trainer_options(const RunConfig& config, const BatchPlan& batch) 
   options.micro_batches = batch.micro_batches;
   options.rows = batch.rows_per_micro_batch;
   options.cutoff_len = config.cutoff_len;
-  options.optimizer.kind =
-      config.optim == OptimizerOption::kSgd ? OptimizerKind::kSgd : OptimizerKind::kAdamW;
+  options.optimizer.kind = optimizer_kind(config.optim);
   options.optimizer.adamw = {config.adam_beta1, config.adam_beta2, config.adam_epsilon};
   options.optimizer.weight_decay = config.weight_decay;
   options.max_grad_norm = config.max_grad_norm;

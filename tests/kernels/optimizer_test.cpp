@@ -2,6 +2,8 @@
 #include "kernels/optimizer/optimizer.h"
 
 #include "core/pairwise.h"
+#include "kernels/optimizer/eight_bit.h"
+#include "kernels/optimizer/update_rules.h"
 #include "tests/support/same_bits.h"
 
 namespace athanor::testing {
@@ -195,6 +197,165 @@ TEST(Sgd, MatchesFloat64AndRoundsTheWorkingCopy) {
     for (int64_t i = 0; i < n; ++i) {
       ASSERT_EQ(working.get(i), to_float(to_bfloat16(state.master.get(i))));
     }
+  }
+}
+
+TEST(Lion, MatchesFloat64OverFiveSteps) {
+  for (int64_t n : {0, 1, 1000, 16385}) {
+    CpuContext context;
+    State state(context, n);
+    std::vector<double> w = state.master.values();
+    std::vector<double> m(w.size());
+    for (int t = 1; t <= 5; ++t) {
+      state.grad.fill_random(100 + static_cast<uint64_t>(t), 0.1f);
+      if (n > 10) state.grad.set(10, 0.0f);
+      const StepScalars s = scalars_at(t);
+      for (size_t i = 0; i < w.size(); ++i) {
+        const double g = state.grad.get(static_cast<int64_t>(i)) * s.clip_scale;
+        const double direction = kOptions.beta1 * m[i] + (1 - kOptions.beta1) * g;
+        w[i] *= 1 - s.learning_rate * kWeightDecay;
+        w[i] -= s.learning_rate * ((direction > 0) - (direction < 0));
+        m[i] = kOptions.beta2 * m[i] + (1 - kOptions.beta2) * g;
+      }
+      lion_update(Tensor(), state.master, state.m, state.grad, kOptions, kWeightDecay,
+                  context.put(s), context.stream);
+    }
+    expect_close(state.master, w, 1e-6, "master");
+    expect_close(state.m, m, 1e-8, "m");
+  }
+}
+
+TEST(EightBit, CodesAscendAndAreTheirOwnNearest) {
+  for (const EightBitKind kind : {EightBitKind::kSigned, EightBitKind::kUnsigned}) {
+    float values[256];
+    for (int code = 0; code < 256; ++code) values[code] = code_value(kind, code);
+    for (int code = 0; code < 256; ++code) {
+      ASSERT_EQ(nearest_code(values, values[code]), code);
+      if (code == 0) continue;
+      ASSERT_LT(values[code - 1], values[code]);
+      const float middle = code_midpoint(values, code - 1);
+      ASSERT_EQ(nearest_code(values, middle), code - 1);
+      ASSERT_EQ(nearest_code(values, std::nextafter(middle, 2.0f)), code);
+    }
+    EXPECT_EQ(values[255], 1.0f);
+  }
+  EXPECT_EQ(code_value(EightBitKind::kSigned, kSignedZero), 0.0f);
+  // The middle of the first of 64 parts of [0.1, 1), and of the only one of [1e-7, 1e-6).
+  EXPECT_EQ(code_value(EightBitKind::kSigned, 191), static_cast<float>(0.1 + 0.9 / 128));
+  EXPECT_EQ(code_value(EightBitKind::kSigned, 128), static_cast<float>(1e-6 * 0.55));
+  EXPECT_EQ(code_value(EightBitKind::kUnsigned, 2), static_cast<float>(1e-6 * 0.775));
+}
+
+struct EightBitState {
+  EightBitState(CpuContext& context, int64_t n)
+      : master(context, DType::kF32, {n}),
+        m(context, DType::kU8, {(n + 127) / 128, 132}),
+        v(context, DType::kU8, {(n + 127) / 128, 132}),
+        grad(context, DType::kF32, {n}) {
+    master.fill_random(1);
+  }
+  // Gradients of all magnitudes, and blocks and elements without any.
+  void step(CpuContext& context, int t, Tensor working = Tensor()) {
+    grad.fill_random(100 + static_cast<uint64_t>(t), 0.1f);
+    for (int64_t i = 0; i < grad.host().numel(); ++i) {
+      if (i / 128 % 5 == 4 || i % 11 == 3) grad.set(i, 0.0f);
+      if (i % 7 == 1) grad.set(i, grad.get(i) * 1e-6f);
+    }
+    const StepScalars scalars = scalars_at(t);
+    adamw8_update(working, master, m, v, grad, kOptions, kWeightDecay, context.put(scalars),
+                  context.stream);
+  }
+  static const EightBitBlock* blocks(Owned& moment) {
+    return static_cast<const EightBitBlock*>(moment.host().raw());
+  }
+  Owned master, m, v, grad;
+};
+
+// One element at a time, the code by bisection.
+TEST(AdamW8Bit, HasTheBitsOfTheScalarRule) {
+  const int64_t n = 5 * 1024 + 77;
+  CpuContext context;
+  EightBitState state(context, n);
+  float of_m[256];
+  float of_v[256];
+  for (int code = 0; code < 256; ++code) {
+    of_m[code] = code_value(EightBitKind::kSigned, code);
+    of_v[code] = code_value(EightBitKind::kUnsigned, code);
+  }
+  std::vector<EightBitBlock> m(static_cast<size_t>((n + 127) / 128));
+  std::vector<EightBitBlock> v = m;
+  std::vector<double> w = state.master.values();
+  for (int t = 1; t <= 4; ++t) {
+    state.step(context, t);
+    const AdamWScalars scalars = adamw_scalars(kOptions, kWeightDecay, scalars_at(t));
+    for (size_t b = 0; b < m.size(); ++b) {
+      float first[128] = {};
+      float second[128] = {};
+      float m_max = 0;
+      float v_max = 0;
+      for (int64_t k = 0; k < 128; ++k) {
+        const int64_t i = static_cast<int64_t>(b) * 128 + k;
+        if (i >= n) break;
+        first[k] = of_m[m[b].code[k]] * m[b].absmax;
+        second[k] = of_v[v[b].code[k]] * v[b].absmax;
+        auto master = static_cast<float>(w[static_cast<size_t>(i)]);
+        adamw_element(master, first[k], second[k], state.grad.get(i), scalars);
+        w[static_cast<size_t>(i)] = master;
+        ASSERT_EQ(state.master.get(i), master) << i << " step " << t;
+        m_max = std::max(m_max, std::fabs(first[k]));
+        v_max = std::max(v_max, second[k]);
+      }
+      m[b].absmax = m_max;
+      v[b].absmax = v_max;
+      for (int k = 0; k < 128; ++k) {
+        m[b].code[k] = static_cast<uint8_t>(nearest_code(of_m, share_of(first[k], m_max)));
+        const int nearest = nearest_code(of_v, share_of(second[k], v_max));
+        v[b].code[k] = static_cast<uint8_t>(second_moment_code(nearest, second[k]));
+        ASSERT_EQ(EightBitState::blocks(state.m)[b].code[k], m[b].code[k]) << b << " " << k;
+        ASSERT_EQ(EightBitState::blocks(state.v)[b].code[k], v[b].code[k]) << b << " " << k;
+      }
+      ASSERT_EQ(EightBitState::blocks(state.m)[b].absmax, m_max);
+      ASSERT_EQ(EightBitState::blocks(state.v)[b].absmax, v_max);
+    }
+  }
+}
+
+// Rounded moments move a weight by a few hundredths of a step: |step| <= lr of each of the steps.
+TEST(AdamW8Bit, StaysNearAdamWInFullPrecision) {
+  const int64_t n = 4096;
+  CpuContext context;
+  EightBitState state(context, n);
+  State full(context, n);
+  double lr_sum = 0;
+  for (int t = 1; t <= 20; ++t) {
+    state.step(context, t);
+    const StepScalars s = scalars_at(t);
+    adamw_update(Tensor(), full.master, full.m, full.v, state.grad, kOptions, kWeightDecay,
+                 context.put(s), context.stream);
+    lr_sum += s.learning_rate;
+  }
+  double total = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const double off = std::fabs(state.master.get(i) - full.master.get(i));
+    ASSERT_LT(off, lr_sum) << i;
+    total += off;
+  }
+  EXPECT_GT(total, 0.0);
+  EXPECT_LT(total / static_cast<double>(n), 0.05 * lr_sum);
+}
+
+TEST(AdamW8Bit, SameBitsOnAnyThreadsAndAWorkingCopyThatIsRounded) {
+  expect_same_bits_on_any_threads([&](CpuContext& context) {
+    EightBitState state(context, 70001);
+    for (int t = 1; t <= 2; ++t) state.step(context, t);
+    return state.master.bytes();
+  });
+  CpuContext context;
+  EightBitState state(context, 777);
+  Owned working(context, DType::kBF16, {777});
+  state.step(context, 1, working);
+  for (int64_t i = 0; i < 777; ++i) {
+    ASSERT_EQ(working.get(i), to_float(to_bfloat16(state.master.get(i))));
   }
 }
 

@@ -37,14 +37,33 @@ EquivalenceCase EquivalenceCase::on_one_rank() const {
   return plain;
 }
 
+namespace {
+
+const char* optimizer_suffix(OptimizerOption optim) {
+  switch (optim) {
+    case OptimizerOption::kAdamW:
+      break;
+    case OptimizerOption::kAdamW8Bit:
+      return "_8bit";
+    case OptimizerOption::kLion:
+      return "_lion";
+    case OptimizerOption::kSgd:
+      return "_sgd";
+  }
+  return "";
+}
+
+}  // namespace
+
 std::string EquivalenceCase::numerics_name() const {
   return std::string(kModeNames[static_cast<int>(mode)]) + (bf16 ? "_bf16" : "_f32") +
          (!family.empty() ? "_" + family
           : tied          ? "_tied"
                           : "_untied") +
          (adapter.empty() ? "" : "_" + adapter) + (packing ? "_packed" : "_rows") +
-         (micro_step ? "_micro" : "") + "_L" + std::to_string(batching.lanes) + "M" +
-         std::to_string(batching.micro_batches) + (world == 3 ? "_of3" : "");
+         (micro_step ? "_micro" : "") + optimizer_suffix(optim) + "_L" +
+         std::to_string(batching.lanes) + "M" + std::to_string(batching.micro_batches) +
+         (world == 3 ? "_of3" : "");
 }
 
 std::string EquivalenceCase::name() const {
@@ -77,6 +96,7 @@ RunConfig EquivalenceCase::config(const std::filesystem::path& output) const {
   config.lr_scheduler_type = LrSchedulerOption::kCosine;
   config.weight_decay = 0.01;
   config.adam_epsilon = 1e-6;
+  config.optim = optim;
   config.max_steps = kEquivalenceSteps;
   config.logging_steps = 1;
   config.bf16 = bf16;

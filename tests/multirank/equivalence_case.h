@@ -52,7 +52,8 @@ struct EquivalenceCase {
   bool packing = false;
   bool micro_step = false;  // reduce
   std::string family;       // a golden's folder instead of the Llama that is tied or not
-  std::string adapter;      // a golden's folder instead of the model's own adapter
+  OptimizerOption optim = OptimizerOption::kAdamW;
+  std::string adapter;  // a golden's folder instead of the model's own adapter
   Batching batching = kBatchings[0];
   // Placement.
   Stage stage = kStages[0];

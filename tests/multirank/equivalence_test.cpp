@@ -256,6 +256,36 @@ INSTANTIATE_TEST_SUITE_P(Variants, Variant,
                                            VariantCase{"lora_dora", "qwen2"}),
                          [](const auto& info) { return std::string(info.param.adapter); });
 
+// Every optimizer, in the same way: ranks of one and of two shards, state in memory and on disk.
+constexpr const char* kOptimizerNames[] = {"adamw", "sgd", "adamw_8bit", "lion"};
+
+class OptimizerOfRanks : public ::testing::TestWithParam<OptimizerOption> {};
+
+TEST_P(OptimizerOfRanks, PlacementChangesNoBit) {
+  EquivalenceCase plain;
+  plain.mode = Mode::kFull;
+  EquivalenceCase with_adamw = plain;
+  plain.optim = GetParam();
+  EXPECT_NE(first_difference(reference_of(plain), reference_of(with_adamw)), "");
+  for (const bool bf16 : {false, true}) {
+    EquivalenceCase wanted = plain;
+    wanted.bf16 = bf16;
+    wanted.stage = kStages[bf16 ? 2 : 3];
+    wanted.disk = {false, bf16, false};
+    wanted.layer_major = bf16;
+    wanted.world = bf16 ? 4 : 2;
+    wanted.threads = 2;
+    expect_same_bits(wanted);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Optimizers, OptimizerOfRanks,
+                         ::testing::Values(OptimizerOption::kAdamW8Bit, OptimizerOption::kLion,
+                                           OptimizerOption::kSgd),
+                         [](const auto& info) {
+                           return std::string(kOptimizerNames[static_cast<int>(info.param)]);
+                         });
+
 TEST(FullMatrix, EveryPlacementOfEveryNumericsChangesNoBit) {
   if (std::getenv("ATHANOR_FULL_MATRIX") == nullptr) {
     GTEST_SKIP() << "takes minutes; set ATHANOR_FULL_MATRIX=1 (tests/multirank/full_matrix.sh)";

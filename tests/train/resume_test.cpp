@@ -105,14 +105,23 @@ std::string weights_of(const fs::path& output) {
 }
 
 // Every state of every trained tensor, whole.
-std::map<std::string, std::vector<float>> states_of(const fs::path& checkpoint) {
+std::map<std::string, std::vector<std::byte>> states_of(const fs::path& checkpoint,
+                                                        const MomentLayout& moments) {
   CheckpointReader reader(checkpoint);
-  std::map<std::string, std::vector<float>> states;
+  std::map<std::string, std::vector<std::byte>> states;
   for (const TensorLayout& tensor : reader.manifest().tensors) {
-    for (size_t i = 0; i < reader.manifest().states.size(); ++i) {
-      std::vector<float>& values = states[reader.manifest().states[i] + "/" + tensor.name];
-      values.resize(static_cast<size_t>(tensor.numel()));
-      reader.read(tensor.name, static_cast<int>(i), 0, tensor.numel(), values.data());
+    ParamSpec param;
+    param.name = tensor.name;
+    for (int i = 0; i <= moments.count; ++i) {
+      const MomentLayout layout = i == 0 ? MomentLayout{.count = 1} : moments;
+      std::vector<std::byte>& bytes =
+          states[reader.manifest().states.at(static_cast<size_t>(i)) + "/" + tensor.name];
+      bytes.resize(static_cast<size_t>(layout.bytes(tensor.numel())));
+      if (i == 0) {
+        reader.read_master(tensor.name, 0, tensor.numel(), reinterpret_cast<float*>(bytes.data()));
+      } else {
+        reader.read_moment(param, i - 1, layout, 0, tensor.numel(), bytes.data());
+      }
     }
   }
   return states;
@@ -123,16 +132,23 @@ struct Kind {
   const char* model;
   FinetuningOption finetuning;
   bool bf16;
+  OptimizerOption optim = OptimizerOption::kAdamW;
+  MomentLayout moments = {};
 };
 constexpr Kind kKinds[] = {{"lora_tied", "llama_tied", FinetuningOption::kLora, false},
                            {"full_tied", "llama_tied", FinetuningOption::kFull, false},
-                           {"full_untied_bf16", "llama_untied", FinetuningOption::kFull, true}};
+                           {"full_untied_bf16", "llama_untied", FinetuningOption::kFull, true},
+                           {"lion", "llama_tied", FinetuningOption::kFull, false,
+                            OptimizerOption::kLion, MomentLayout{.count = 1}},
+                           {"adamw_8bit_bf16", "llama_untied", FinetuningOption::kFull, true,
+                            OptimizerOption::kAdamW8Bit, MomentLayout{2, 128, 132}}};
 
 class ResumeTest : public ::testing::TestWithParam<Kind> {
  protected:
   RunConfig config(const std::string& output) const {
     RunConfig config = config_of(GetParam().model, GetParam().finetuning, folder_ / output);
     config.bf16 = GetParam().bf16;
+    config.optim = GetParam().optim;
     return config;
   }
   // The same, from a checkpoint of another folder.
@@ -177,7 +193,7 @@ TEST_P(ResumeTest, GoesOnInAnyWorldStageAndTier) {
   RunConfig start = config("0");
   start.max_steps = 3;
   train(start, 1);
-  const auto states = states_of(folder_ / "0/checkpoint-3");
+  const auto states = states_of(folder_ / "0/checkpoint-3", GetParam().moments);
   train(config("straight"), 1);
   const std::string expected = weights_of(folder_ / "straight");
   constexpr Hop kHops[] = {{2, 3, false}, {4, 1, false}, {3, 3, true}, {2, 2, true}, {1, 0, false}};
@@ -200,7 +216,7 @@ TEST_P(ResumeTest, GoesOnInAnyWorldStageAndTier) {
     RunConfig only_load = placed(from(before, after));
     only_load.max_steps = 3;
     train(only_load, hop.world);
-    EXPECT_TRUE(states_of(folder_ / after / "checkpoint-3") == states);
+    EXPECT_TRUE(states_of(folder_ / after / "checkpoint-3", GetParam().moments) == states);
     EXPECT_TRUE(checkpoint_problems(folder_ / after / "checkpoint-3").empty());
 
     RunConfig go_on = placed(from(before, after + "_on"));
