@@ -94,7 +94,8 @@ __global__ void __launch_bounds__(kThreads)
   }
   m_max = warp_max(m_max);
   v_max = warp_max(v_max);
-  if (lane == 0) {  // all have read the old ones: warp_max is a meeting
+  __syncwarp();  // all have read the old ones
+  if (lane == 0) {
     m[block].absmax = m_max;
     v[block].absmax = v_max;
   }
