@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "kernels/cpu/isa.h"
 #include "launcher/verbs.h"
+#include "runtime/checkpoint/content_hash.h"
 #include "runtime/io/atomic_file.h"
 
 namespace athanor {
@@ -16,6 +17,9 @@ namespace {
 constexpr const char* kMayDiffer[] = {"output_dir", "overwrite_output_dir", "logging_steps",
                                       "threads",    "memory_budget",        "zero.nvme_path",
                                       "pin_threads"};
+
+// Of no meaning for what is computed: how this start came about.
+constexpr const char* kOfTheStart[] = {"resume_from_checkpoint", "max_restarts"};
 
 // FNV-1a, 64 bits.
 class Digest {
@@ -93,6 +97,14 @@ RunFacts parsed(const std::string& text) {
 }  // namespace
 
 const char* program_version() { return ATHANOR_VERSION; }
+
+std::string settings_hash(const RunConfig& config) {
+  RunFacts facts = settings_of(config);
+  std::erase_if(facts, [](const RunFacts::value_type& fact) {
+    return std::ranges::find(kOfTheStart, fact.first) != std::end(kOfTheStart);
+  });
+  return content_hash(serialized(facts)).substr(0, 16);
+}
 
 RunFacts facts_of_run(const ResolvedRun& run, const RunData& data) {
   constexpr int64_t kMaxConfigBytes = int64_t{16} << 20;

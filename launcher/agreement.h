@@ -21,6 +21,9 @@ using RunFacts = std::vector<std::pair<std::string, std::string>>;
 // products differ; the version of the program.
 RunFacts facts_of_run(const ResolvedRun& run, const RunData& data);
 
+// Of the settings alone, before anything is resolved; what only says how a run starts is left out.
+std::string settings_hash(const RunConfig& config);
+
 // The first rank, and of its facts the first, that differs from rank 0's, in one line that names
 // the fact, both ranks and both values; empty when all agree.
 std::string find_disagreement(std::span<const RunFacts> facts_of_ranks);

@@ -84,7 +84,7 @@ pid_t start_child(const ChildStart& start) {
   const std::vector<char*> variables = pointers(environment);
   int log = -1;
   if (!start.log.empty()) {
-    log = ::open(start.log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
+    log = ::open(start.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (log < 0) {
       throw Error(ErrorKind::kIo, start.log.string() + ": " + std::strerror(errno));
     }

@@ -15,9 +15,10 @@ struct ChildStart {
   std::vector<std::string> command;
   std::vector<std::string> environment;  // NAME=value, before this process's own
   std::vector<int> sockets;              // descriptors that it keeps; -1 is skipped
-  std::filesystem::path log;             // its output; empty: where this process's goes
-  int death_signal = SIGKILL;            // when this process is gone
-  bool keep_blocked = false;             // signals that are blocked here; else none is
+  std::filesystem::path
+      log;  // its output goes behind what is there; empty: where this process's goes
+  int death_signal = SIGKILL;  // when this process is gone
+  bool keep_blocked = false;   // signals that are blocked here; else none is
 };
 
 // In a process group of its own, so that a terminal's Ctrl-C reaches only the parent, which passes

@@ -27,6 +27,7 @@ class CommandLine {
     app_.require_subcommand(1);
     add_train();
     add_launch();
+    add_status();
     add_checkpoints();
     add_plan();
     add_data();
@@ -96,8 +97,26 @@ class CommandLine {
     add_config_arguments(verb, launch);
     verb->add_option("-n", launch.ranks, "number of ranks")->required()->check(CLI::Range(1, 1024));
     verb->add_option("--hostfile", launch.hostfile, "hosts, as mpirun reads them");
+    verb->add_option("--min-ranks", launch.min_ranks,
+                     "restarts may go on with fewer ranks, down to this")
+        ->check(CLI::Range(1, 1024));
+    verb->add_option("--hang-timeout", launch.hang_timeout,
+                     "least seconds without progress that are a hang (60); 0: never")
+        ->check(CLI::Range(0.0, 1e6));
     verb->add_flag("--force", launch.force, "as of train");
     verb->add_option("--profile", launch.profile, "as of train");
+  }
+
+  void add_status() {
+    auto [verb, status] = add<StatusArguments>(
+        "status", "what the ranks of a run are doing that launch has started", run_status);
+    verb->add_option("RUN", status.folder, "output folder")->required();
+    verb->add_flag("--save", status.save, "write a checkpoint at the end of the step");
+    CLI::Option_group* const one = verb->add_option_group("ask");
+    one->add_flag("--stop", status.stop, "finish the step, save and end");
+    one->add_flag("--pause", status.pause, "wait at the end of the step");
+    one->add_flag("--resume", status.resume, "go on after a pause");
+    one->require_option(0, 1);
   }
 
   void add_checkpoints() {

@@ -32,6 +32,12 @@ int tasks_per_node(const char* name, int fallback) {
 
 constexpr char kLaunchRank[] = "ATHANOR_LAUNCH_RANK";
 constexpr char kLaunchSockets[] = "ATHANOR_LAUNCH_SOCKETS";
+constexpr char kLaunchCoordinator[] = "ATHANOR_LAUNCH_COORDINATOR";
+
+std::string launcher_address() {
+  const char* const address = std::getenv(kLaunchCoordinator);
+  return address == nullptr ? "" : address;
+}
 
 [[noreturn]] void wrong_launch_environment(const char* name, const std::string& found) {
   throw Error(ErrorKind::kUsage,
@@ -41,6 +47,7 @@ constexpr char kLaunchSockets[] = "ATHANOR_LAUNCH_SOCKETS";
 
 ProcessRank launched_rank(const std::string& sockets) {
   ProcessRank process;
+  process.coordinator = launcher_address();
   const char* at = sockets.data();
   const char* const end = at + sockets.size();
   while (true) {
@@ -95,6 +102,10 @@ std::vector<std::string> launch_environment(int rank, const std::vector<int>& so
   return {kLaunchRank + ("=" + std::to_string(rank)), kLaunchSockets + ("=" + list)};
 }
 
+std::string coordinator_environment(const std::string& socket) {
+  return kLaunchCoordinator + ("=" + socket);
+}
+
 bool started_by_launch() { return std::getenv(kLaunchSockets) != nullptr; }
 
 ProcessRank discover_process_rank() {
@@ -114,6 +125,7 @@ ProcessRank discover_process_rank() {
     const int size = environment_int(names.size, 0);
     if (size < 1) continue;
     ProcessRank process;
+    process.coordinator = launcher_address();
     process.world_size = size;
     process.rank = environment_int(names.rank, 0);
     process.ranks_on_host = std::clamp(tasks_per_node(names.local_size, size), 1, size);

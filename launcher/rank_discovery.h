@@ -16,6 +16,8 @@ struct ProcessRank {
   int local_rank = 0;  // among those of the host
   // Started by `athanor launch`: the socket that leads to each rank, -1 for this one.
   std::vector<int> sockets;
+  // Where its launcher listens (launcher/coordinator); empty without one, or on another host.
+  std::string coordinator;
 
   bool launched() const { return !sockets.empty(); }
 };
@@ -32,6 +34,8 @@ std::optional<int> largest_tasks_per_node(std::string_view text);
 
 // NAME=value for a rank that `athanor launch` starts; it inherits `sockets`.
 std::vector<std::string> launch_environment(int rank, const std::vector<int>& sockets);
+// NAME=value for ranks of this host, however they are started.
+std::string coordinator_environment(const std::string& socket);
 
 // ATHANOR_MAX_CPU_ISA = generic | avx2 | avx512 | avx512_bf16 caps the vector instructions.
 void apply_cpu_isa_cap();

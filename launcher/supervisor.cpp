@@ -24,6 +24,8 @@ using Clock = std::chrono::steady_clock;
 // on other hosts.
 constexpr std::chrono::seconds kGrace{3};
 constexpr int64_t kLookEvery = 100'000'000;  // ns: how late rank 0's output may be seen
+// A look that comes so late was not held up by work: the launcher, or the machine, was stopped.
+constexpr std::chrono::seconds kSlept{2};
 constexpr size_t kTailLines = 20;
 
 bool failed_by_itself(const ProcessEnd& end) {
@@ -49,7 +51,7 @@ std::string how(const ProcessEnd& end) {
   return "exit code " + std::to_string(end.code);
 }
 
-std::string text_from(const std::filesystem::path& path, size_t offset) {
+std::string text_from(const std::filesystem::path& path, uint64_t offset) {
   std::ifstream file(path, std::ios::binary);
   file.seekg(static_cast<std::streamoff>(offset));
   return {std::istreambuf_iterator<char>(file), {}};
@@ -89,8 +91,14 @@ std::optional<size_t> find_cause(const std::vector<ProcessEnd>& ends) {
   return cause;
 }
 
-Supervisor::Supervisor(std::vector<WatchedProcess> processes, Forward forward)
-    : processes_(std::move(processes)), forward_(forward), ends_(processes_.size()) {}
+Supervisor::Supervisor(std::vector<WatchedProcess> processes, Forward forward,
+                       SupervisorHooks hooks)
+    : processes_(std::move(processes)),
+      forward_(forward),
+      hooks_(std::move(hooks)),
+      ends_(processes_.size()),
+      last_look_(Clock::now()),
+      shown_bytes_(processes_.empty() ? 0 : processes_[0].log_begin) {}
 
 Supervisor::~Supervisor() {
   end_all();
@@ -106,6 +114,7 @@ int Supervisor::run() {
   while (any_running()) {
     wait_for_news();
     reap();
+    ask_hooks();
     if (!first_failure && std::any_of(ends_.begin(), ends_.end(), failed)) {
       first_failure = Clock::now();
     }
@@ -137,10 +146,29 @@ void Supervisor::on_stop_signal(int signal) {
     end_all();
     return;
   }
+  pass_on(signal);
+}
+
+void Supervisor::pass_on(int signal) {
   stopping_ = true;
   const int passed = forward_ == Forward::kAsUsr1 ? SIGUSR1 : signal;
   for (size_t i = 0; i < processes_.size(); ++i) {
     if (running(i)) ::kill(processes_[i].pid, passed);
+  }
+}
+
+void Supervisor::ask_hooks() {
+  const Clock::time_point now = Clock::now();
+  if (now - last_look_ > kSlept && hooks_.slept) hooks_.slept(now - last_look_);
+  last_look_ = now;
+  if (hooks_.look) hooks_.look();
+  if (ended_at_ || !any_running()) return;
+  if (hooks_.stop_asked && hooks_.stop_asked()) pass_on(SIGUSR1);
+  if (!hooks_.find_hang || std::any_of(ends_.begin(), ends_.end(), failed)) return;
+  if (const auto hang = hooks_.find_hang()) {
+    log_error(*hang);
+    hung_ = true;
+    end_all();
   }
 }
 
@@ -195,6 +223,10 @@ int Supervisor::report() {
     show_output();
     return exit_code(ErrorKind::kInterrupted);
   }
+  if (hung_) {
+    show_output();
+    return exit_code(ErrorKind::kHang);
+  }
   const std::optional<size_t> cause = find_cause(ends_);
   if (!cause) {
     show_output();
@@ -207,9 +239,10 @@ int Supervisor::report() {
   const int code = end.signal != 0 ? exit_code(ErrorKind::kLostPeer) : end.code;
   const std::filesystem::path& log = processes_[*cause].log;
   if (log.empty()) return code;
-  const std::string tail = last_lines(text_from(log, 0), kTailLines);
+  const std::string tail = last_lines(text_from(log, processes_[*cause].log_begin), kTailLines);
   const std::string message =
       "rank " + std::to_string(*cause) + " failed: " + how(end) +
+      (hooks_.last_seen ? hooks_.last_seen(*cause) : "") +
       (tail.empty() ? "; it has written nothing to " : "; the end of its log, ") + log.string() +
       (tail.empty() ? "" : ":");
   // A rank that ended itself has said its error; a killed one could not.

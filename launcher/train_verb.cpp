@@ -1,10 +1,12 @@
 // athanor train: as one rank of an MPI job, or with its ranks as threads of this process.
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -16,7 +18,9 @@
 #include "core/settle.h"
 #include "kernels/cpu/isa.h"
 #include "launcher/agreement.h"
+#include "launcher/coordinator/coordinator_client.h"
 #include "launcher/fit.h"
+#include "launcher/program_build.h"
 #include "launcher/rank_discovery.h"
 #include "launcher/verbs.h"
 #include "runtime/io/atomic_file.h"
@@ -40,7 +44,7 @@ struct Job {
   const RunData& data;
   const std::vector<CoreShare>& shares;  // of the ranks of this process
   const std::atomic<int>& stop;
-  RunObservers observers;  // of rank 0
+  RunObservers observers;  // of rank 0; `activity` of this process
 };
 
 // The caller is the first thread of the pool and is pinned last, so that the streams' threads,
@@ -70,6 +74,25 @@ std::vector<CoreShare> divide_cores(const RunConfig& config, const ProcessRank& 
   return shares;
 }
 
+// The launcher refuses a rank that runs another program or has read another config.
+RankIntroduction introduction(const ProcessRank& process, const RunConfig& config) {
+  RankIntroduction introduction;
+  introduction.rank = process.rank;
+  introduction.world_size = process.world_size;
+  introduction.process = ::getpid();
+  std::array<char, 256> host = {};
+  ::gethostname(host.data(), host.size() - 1);
+  introduction.host = host.data();
+  introduction.identity = {program_build(), settings_hash(config)};
+  return introduction;
+}
+
+void check_max_restarts(const RunConfig& config, const ProcessRank& process) {
+  if (!config.max_restarts || process.launched()) return;
+  throw Error(ErrorKind::kConfig, "max_restarts: found " + std::to_string(*config.max_restarts) +
+                                      ", needed null here: it is `athanor launch` that restarts");
+}
+
 // Under mpirun and srun standard error is a pipe, or other ranks write to the terminal, too.
 void allow_status_line_on_terminal(const ProcessRank& process) {
   const char* const terminal = std::getenv("TERM");
@@ -80,8 +103,9 @@ void allow_status_line_on_terminal(const ProcessRank& process) {
 RunOutcome train_agreed(const Job& job, Communicator& communicator, CpuDevice& device,
                         Allocator& memory) {
   communicator.clear_counts();  // those of a run are its steps'
-  return run_training(job.run, job.data, communicator, device, memory, job.stop,
-                      communicator.rank() == 0 ? job.observers : RunObservers{});
+  return run_training(
+      job.run, job.data, communicator, device, memory, job.stop,
+      communicator.rank() == 0 ? job.observers : RunObservers{nullptr, 0, job.observers.activity});
 }
 
 // MPI ends the process in abort, so what went wrong is said before. What all ranks find at the same
@@ -192,6 +216,12 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
   allow_status_line_on_terminal(process);
   RunConfig config = load_run_config(arguments.config, arguments.overrides, kTrainRequiredKeys);
   refuse_unimplemented(config);
+  check_max_restarts(config, process);
+  Activity activity;
+  std::optional<Heartbeats> heartbeats;
+  if (!process.coordinator.empty()) {
+    heartbeats.emplace(process.coordinator, introduction(process, config), activity);
+  }
   if (process.world_size > 1 && config.ranks > 1) {
     throw Error(ErrorKind::kConfig, "ranks: found " + std::to_string(config.ranks) +
                                         ", needed 1 where each of " +
@@ -240,7 +270,12 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
     for (const std::string& warning : data_warnings(data.report)) log_warning("data: " + warning);
   }
   Timeline profile;
-  const Job job{run, data, shares, stop, {arguments.profile.empty() ? nullptr : &profile, planned}};
+  const Job job{
+      run,
+      data,
+      shares,
+      stop,
+      {arguments.profile.empty() ? nullptr : &profile, planned, heartbeats ? &activity : nullptr}};
   const RunOutcome outcome = process.world_size == 1 && world > 1 ? run_as_threads(job, world)
                                                                   : run_as_process(job, process);
   log_info("memory: " + std::to_string(outcome.device.peak_bytes) +

@@ -25,8 +25,19 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop);
 struct LaunchArguments : TrainArguments {
   int ranks = 0;
   std::string hostfile;  // empty: all here
+  std::optional<int> min_ranks;
+  double hang_timeout = 60;  // seconds; 0: never
 };
 int run_launch(const LaunchArguments& arguments);
+
+struct StatusArguments {
+  std::string folder;  // output folder of a run that `launch` has started
+  bool stop = false;
+  bool save = false;
+  bool pause = false;
+  bool resume = false;
+};
+int run_status(const StatusArguments& arguments);
 
 struct CheckpointArguments {
   std::string folder;  // an output folder; for verify also one checkpoint

@@ -11,8 +11,9 @@ clang_version() {
 }
 
 build=(build-essential cmake ninja-build pkg-config
-       libcli11-dev libhwloc-dev libopenmpi-dev libpcre2-dev libprotobuf-dev libspdlog-dev liburing-dev
+       libcli11-dev libgrpc++-dev libhwloc-dev libopenmpi-dev libpcre2-dev libprotobuf-dev libspdlog-dev liburing-dev
        libutf8proc-dev libxxhash-dev libyaml-cpp-dev libzstd-dev nlohmann-json3-dev protobuf-compiler
+       protobuf-compiler-grpc
        openmpi-bin openssh-client)  # mpirun does not start without ssh, even on one host
 checks=(clang-format-14 git libboost-context-dev libgtest-dev python3)
 full=(strace clang "libclang-rt-$(clang_version)-dev")

@@ -81,24 +81,9 @@ void check_conflicts(const RunConfig& config, Problems& problems) {
 }  // namespace config_detail
 
 void refuse_unimplemented(const RunConfig& config) {
-  struct Row {
-    bool asked;
-    const char* key;
-    std::string value;
-    const char* instead;
-  };
-  const Row rows[] = {
-      {config.device == DeviceOption::kCuda, "device", "cuda", "cpu or auto"},
-      {config.max_restarts.has_value(), "max_restarts", "a number", "nothing"},
-  };
-  std::string message;
-  for (const Row& row : rows) {
-    if (!row.asked) continue;
-    if (!message.empty()) message += '\n';
-    message += std::string(row.key) + ": " + row.value + ": not available in this build, needed " +
-               row.instead;
-  }
-  if (!message.empty()) throw Error(ErrorKind::kConfig, message);
+  if (config.device != DeviceOption::kCuda) return;
+  throw Error(ErrorKind::kConfig,
+              "device: cuda: not available in this build, needed cpu or auto");
 }
 
 void resolve_auto(RunConfig& config) {

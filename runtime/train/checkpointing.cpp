@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <system_error>
 #include <utility>
@@ -18,24 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Vote {
-  int32_t stop = 0;
-  int32_t save = 0;
-  int32_t writing = 0;
-};
-
-Vote any_of(const Vote& own, Communicator& communicator, Stream& stream) {
-  std::vector<Vote> votes(static_cast<size_t>(communicator.world_size()));
-  communicator.all_gather_host(std::as_writable_bytes(std::span(votes)),
-                               std::as_bytes(std::span(&own, 1)), stream);
-  Vote any;
-  for (const Vote& vote : votes) {
-    any.stop = std::max(any.stop, vote.stop);
-    any.save = std::max(any.save, vote.save);
-    any.writing = std::max(any.writing, vote.writing);
-  }
-  return any;
-}
+// How often the ranks ask one another whether a pause is over.
+constexpr std::chrono::milliseconds kPauseLook{50};
 
 // What rank 0 must know of the others' shards.
 struct ShardReport {
@@ -46,12 +31,20 @@ struct ShardReport {
 
 }  // namespace
 
+struct Checkpointing::Vote {
+  int32_t stop = 0;
+  int32_t save = 0;
+  int32_t pause = 0;
+  int32_t writing = 0;
+};
+
 Checkpointing::Checkpointing(const ResolvedRun& run, const RunData& data, Trainer& trainer,
-                             Communicator& communicator, Stream& stream)
+                             Communicator& communicator, Stream& stream, Activity* activity)
     : run_(run),
       data_(data),
       communicator_(communicator),
       stream_(stream),
+      activity_(activity),
       shard_(trainer.state_shard()),
       table_(trainer.partition()),
       output_(run.config.output_dir),
@@ -76,12 +69,40 @@ void Checkpointing::obeyed(const char* name) const {
   if (leads()) fs::remove(output_ / name, failed);
 }
 
-bool Checkpointing::step_end(int64_t done, bool stop_asked, const State& state) {
+// Collective: what any rank wants.
+Checkpointing::Vote Checkpointing::vote(const std::atomic<int>& stop) {
   Vote own;
-  own.stop = stop_asked || asked_by_file(kStopFile) ? 1 : 0;
+  own.stop = stop.load() != 0 || asked_by_file(kStopFile) ? 1 : 0;
   own.save = asked_by_file(kSaveFile) ? 1 : 0;
+  own.pause = activity_ != nullptr && activity_->pause.load() ? 1 : 0;
   own.writing = pending_ && !written_ ? 1 : 0;
-  const Vote any = any_of(own, communicator_, stream_);
+  std::vector<Vote> votes(static_cast<size_t>(communicator_.world_size()));
+  communicator_.all_gather_host(std::as_writable_bytes(std::span(votes)),
+                                std::as_bytes(std::span(&own, 1)), stream_);
+  Vote any;
+  for (const Vote& vote : votes) {
+    any.stop = std::max(any.stop, vote.stop);
+    any.save = std::max(any.save, vote.save);
+    any.pause = std::max(any.pause, vote.pause);
+    any.writing = std::max(any.writing, vote.writing);
+  }
+  return any;
+}
+
+bool Checkpointing::step_end(int64_t done, const std::atomic<int>& stop, const State& state) {
+  const int64_t every = run_.config.save_steps;
+  Vote any = vote(stop);
+  bool stopped = obey(any, done, every > 0 && done % every == 0, state);
+  while (!stopped && any.pause != 0) {
+    enter(activity_, Section::kPaused);
+    std::this_thread::sleep_for(kPauseLook);
+    any = vote(stop);
+    stopped = obey(any, done, false, state);
+  }
+  return stopped;
+}
+
+bool Checkpointing::obey(const Vote& any, int64_t done, bool due, const State& state) {
   if (pending_ && any.writing == 0) conclude();
   if (any.stop != 0) {
     if (!save(state, false)) {
@@ -92,8 +113,7 @@ bool Checkpointing::step_end(int64_t done, bool stop_asked, const State& state) 
     obeyed(kSaveFile);
     return true;
   }
-  const int64_t every = run_.config.save_steps;
-  if (any.save != 0 || (every > 0 && done % every == 0)) save(state, true);
+  if (any.save != 0 || due) save(state, true);
   if (any.save != 0) obeyed(kSaveFile);
   return false;
 }
@@ -105,6 +125,7 @@ void Checkpointing::finish(int64_t done, const State& state) {
 
 // False when it is known to have failed. In the background that is known later.
 bool Checkpointing::save(const State& state, bool background) {
+  enter(activity_, Section::kSave);
   if (pending_) conclude();
   pending_.emplace();
   pending_->state = state();
@@ -205,6 +226,7 @@ void Checkpointing::complete(const std::vector<FileRecord>& shards) {
 
 // Waits for this rank's writer and learns of the others'. False when the save has failed.
 bool Checkpointing::conclude() {
+  enter(activity_, Section::kSave);
   if (writer_.joinable()) writer_.join();
   bool failed = false;
   const std::vector<FileRecord> shards = gather_shards(failed);

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/activity.h"
 #include "core/stream.h"
 #include "runtime/checkpoint/manifest.h"
 #include "runtime/checkpoint/state_shard.h"
@@ -38,15 +39,16 @@ class Checkpointing {
   static constexpr int kMaxFailures = 3;
 
   Checkpointing(const ResolvedRun& run, const RunData& data, Trainer& trainer,
-                Communicator& communicator, Stream& stream);
+                Communicator& communicator, Stream& stream, Activity* activity);
   ~Checkpointing();
 
   // The calls below are collective. `state` is called when it is needed, on every rank alike.
   using State = std::function<RunState()>;
 
   // After step `done` of the run (1 is the first), which is not the last one: saves when it is due
-  // or asked for. True: someone asked to stop; the checkpoint is on disk.
-  bool step_end(int64_t done, bool stop_asked, const State& state);
+  // or asked for. Waits while someone asks for a pause. True: someone asked to stop (`stop` is not
+  // zero, or the file is there); the checkpoint is on disk.
+  bool step_end(int64_t done, const std::atomic<int>& stop, const State& state);
   // At the end of the run: waits for what is being written, and saves the last state.
   void finish(int64_t done, const State& state);
   // The checkpoint that the run came from: it is not written again.
@@ -61,6 +63,9 @@ class Checkpointing {
   };
 
   bool leads() const { return communicator_.rank() == 0; }
+  struct Vote;
+  Vote vote(const std::atomic<int>& stop);
+  bool obey(const Vote& any, int64_t done, bool due, const State& state);
   bool asked_by_file(const char* name) const;
   void obeyed(const char* name) const;
   bool save(const State& state, bool background);
@@ -75,6 +80,7 @@ class Checkpointing {
   const RunData& data_;
   Communicator& communicator_;
   Stream& stream_;
+  Activity* activity_;
   StateShard& shard_;
   PartitionTable const& table_;
   std::filesystem::path output_;

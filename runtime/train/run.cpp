@@ -74,10 +74,15 @@ class Run {
                   communicator, profile != nullptr ? &profile->storage : &stream(device.storage)}),
         guard_(data.train, data.report),
         profile_(profile),
-        checkpoints_(run, data, trainer_, communicator, device.communication) {}
+        checkpoints_(run, data, trainer_, communicator, device.communication, observers.activity) {
+    trainer_.observe(observers.activity);
+    communicator.observe(observers.activity);
+  }
 
   RunOutcome go(const std::atomic<int>& stop) {
+    enter(observers_.activity, Section::kLoading);
     load();
+    start_watch();
     RunOutcome outcome;
     outcome.steps = first_step_;
     for (int64_t step = first_step_; step < steps_.total && !outcome.stopped; ++step) {
@@ -86,14 +91,15 @@ class Run {
       outcome.steps = step + 1;
       if (step + 1 == steps_.total) break;
       evaluate_if_due(step);
-      outcome.stopped =
-          checkpoints_.step_end(step + 1, stop.load() != 0, [&] { return state(step); });
+      outcome.stopped = checkpoints_.step_end(step + 1, stop, [&] { return state(step); });
     }
+    enter(observers_.activity, Section::kSave);
     const int64_t last = outcome.steps - 1;
     if (!outcome.stopped && first_step_ < steps_.total) evaluate(last);
     if (!outcome.stopped) checkpoints_.finish(outcome.steps, [&] { return state(last); });
     save(last);
     outcome.seconds = seconds_since(start_);
+    enter(observers_.activity, Section::kEnding);
     return outcome;
   }
 
@@ -131,6 +137,22 @@ class Run {
                                                           : TrainerLog::Mode::kTruncate));
     report_->recall(history_);
     write_file_atomic(output / "training_args.yaml", to_yaml(config_));
+  }
+
+  void start_watch() {
+    Activity* const activity = observers_.activity;
+    if (activity == nullptr) return;
+    activity->total_steps = steps_.total;
+    activity->step = first_step_;
+  }
+
+  void tell_watch(int64_t step, double rate, double loss, double tokens_per_second) {
+    Activity* const activity = observers_.activity;
+    if (activity == nullptr) return;
+    activity->loss = loss;
+    activity->learning_rate = rate;
+    activity->tokens_per_second = tokens_per_second;
+    activity->step = step + 1;
   }
 
   void take_folder() {
@@ -200,6 +222,7 @@ class Run {
 
   double one_step(int64_t step) {
     const auto begin = Clock::now();
+    enter(observers_.activity, Section::kData);
     const int64_t in_epoch = step % steps_.per_epoch;
     const int64_t first = in_epoch * run_.batch.micro_batches;
     const int64_t count =
@@ -221,7 +244,9 @@ class Run {
     if (!result.skipped) interval_loss_ += result.loss;
     if (result.skipped) ++interval_skips_;
     ++interval_steps_;
-    interval_seconds_ += seconds_since(begin);
+    const double seconds = seconds_since(begin);
+    interval_seconds_ += seconds;
+    tell_watch(step, rate, result.loss, static_cast<double>(tokens) / seconds);
     if (report_) report_->progress(line_of(step, rate, result), memory_.stats().current_bytes);
     const bool due = (step + 1) % config_.logging_steps == 0 || step + 1 == steps_.total;
     if (due) report(step, rate, result);

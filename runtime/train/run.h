@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include "core/activity.h"
 #include "core/buffer.h"
 #include "runtime/data/batch.h"
 #include "runtime/data/dataset.h"
@@ -43,8 +44,9 @@ struct RunOutcome {
 };
 
 struct RunObservers {
-  Timeline* profile = nullptr;  // gets when each operation ran, without the first of several steps
-  int64_t planned_bytes = 0;    // a rank's peak, for the live line
+  Timeline* profile = nullptr;   // gets when each operation ran, without the first of several steps
+  int64_t planned_bytes = 0;     // a rank's peak, for the live line
+  Activity* activity = nullptr;  // of this rank, for those who watch it
 };
 
 // Runs to the end, or until `stop` is non-zero on any rank. Rank 0 writes files and logs.

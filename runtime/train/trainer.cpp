@@ -56,6 +56,20 @@ class ShapeView final : public UnitView {
   DType dtype_;
 };
 
+Section section_of(Pass pass) {
+  switch (pass) {
+    case Pass::kForward:
+    case Pass::kLoss:
+      return Section::kForward;
+    case Pass::kRecompute:
+    case Pass::kBackward:
+      return Section::kBackward;
+    case Pass::kEvaluate:
+      return Section::kEvaluate;
+  }
+  return Section::kForward;
+}
+
 StoreContext with_disk(StoreContext context, DiskTier& disk) {
   context.disk = &disk;
   return context;
@@ -212,6 +226,7 @@ void Trainer::run_visits(const std::vector<Visit>& visits) {
   Lease lease;
   for (size_t i = 0; i < visits.size(); ++i) {
     const Visit& visit = visits[i];
+    enter(activity_, section_of(visit.pass));
     const bool trains = visit.pass == Pass::kLoss || visit.pass == Pass::kBackward;
     if (visit.lease_begins) {
       lease = params_.acquire(visit.unit);
@@ -307,6 +322,7 @@ void Trainer::update() {
     }
     states_.release(unit, true);
     params_.publish(unit, placed.optimizer.sharded());
+    enter(activity_, Section::kOptimizer);
   }
 }
 
@@ -325,6 +341,7 @@ StepResult Trainer::train_step(const StepBatch& batch, int64_t step, double lear
 
   run_visits(train_schedule(batch.micro_batches));
 
+  enter(activity_, Section::kOptimizer);
   grads_.finish();
   auto* stats = reinterpret_cast<Stats*>(scalars_.data() + sizeof(StepScalars));
   norm_.compute(grads_, options_.max_grad_norm, &stats->grad_norm,

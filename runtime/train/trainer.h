@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/activity.h"
 #include "core/buffer.h"
 #include "runtime/checkpoint/state_shard.h"
 #include "runtime/model/model_spec.h"
@@ -66,6 +67,9 @@ class Trainer {
   Trainer(const ModelSpec& spec, const TrainerOptions& options, const StoreContext& context);
   // Waits for collectives under way: they use the stores' memory, on this rank and on its peers.
   ~Trainer();
+
+  // Where it says what it is doing; outlives the trainer.
+  void observe(Activity* activity) { activity_ = activity; }
 
   // Reads the ranges that this rank keeps; in a plan `source` may be null.
   void load(ParamSource* source);
@@ -136,6 +140,7 @@ class Trainer {
   std::unique_ptr<Activations> activations_;
   std::unique_ptr<StateShard> shard_;
   StepScalars host_scalars_;
+  Activity* activity_ = nullptr;
   int64_t updates_ = 0;
   std::map<int64_t, std::vector<Visit>> train_schedules_;     // by M
   std::map<int64_t, std::vector<Visit>> evaluate_schedules_;  // by M

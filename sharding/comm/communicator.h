@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 
+#include "core/activity.h"
 #include "core/buffer.h"
 #include "core/stream.h"
 #include "core/tensor.h"
@@ -52,10 +53,14 @@ class Communicator {
   // end, and their launcher reports `exit_code`.
   virtual void abort(const std::string& reason, int exit_code) noexcept = 0;
 
+  // Where rounds between processes are counted, before the first one. It outlives this object.
+  void observe(Activity* activity) { activity_ = activity; }
+
   const std::map<std::string, CollectiveCount>& counts() const { return counts_; }
   void clear_counts() { counts_.clear(); }
 
  protected:
+  Activity* activity() const { return activity_; }  // null: nobody watches
   virtual void do_all_gather(void* out, const void* in, int64_t block_bytes, Stream& stream) = 0;
   virtual void do_reduce_scatter(float* out, const float* in, int64_t n, int present,
                                  Stream& stream) = 0;
@@ -66,6 +71,7 @@ class Communicator {
 
   int rank_;
   int world_size_;
+  Activity* activity_ = nullptr;
   std::map<std::string, CollectiveCount> counts_;
 };
 

@@ -89,14 +89,14 @@ class MpiCommunicator final : public ExchangeCommunicator {
                       &requests_.emplace_back()),
             "MPI_Isend");
     });
-    wait_all(requests_);
+    wait();
   }
 
   void do_barrier(Stream& stream) override {
     stream.submit(Cost{"barrier"}, [this](ExecContext&) {
       requests_.assign(1, MPI_REQUEST_NULL);
       check(MPI_Ibarrier(MPI_COMM_WORLD, requests_.data()), "MPI_Ibarrier");
-      wait_all(requests_);
+      wait();
     });
   }
 
@@ -116,8 +116,12 @@ class MpiCommunicator final : public ExchangeCommunicator {
                         &requests_.emplace_back()),
               "MPI_Isend");
       });
-      wait_all(requests_);
+      wait();
     }
+  }
+
+  void wait() {
+    watched_exchange(activity(), [this] { wait_all(requests_); });
   }
 
   Stream& stream_;

@@ -57,7 +57,7 @@ class SocketCommunicator final : public ExchangeCommunicator {
                     for_peers([&](int peer) {
                       transfers_.push_back({peer, own, bytes, base + peer * bytes, bytes});
                     });
-                    exchange();
+                    watched();
                   });
   }
 
@@ -69,7 +69,7 @@ class SocketCommunicator final : public ExchangeCommunicator {
                             reinterpret_cast<std::byte*>(staging(peer)),
                             peer < present ? count * 4 : 0});
     });
-    exchange();
+    watched();
   }
 
   void do_barrier(Stream& stream) override {
@@ -79,11 +79,15 @@ class SocketCommunicator final : public ExchangeCommunicator {
       for_peers([&](int peer) {
         transfers_.push_back({peer, &token, 1, reinterpret_cast<std::byte*>(staging(peer)), 1});
       });
-      exchange();
+      watched();
     });
   }
 
  private:
+  void watched() {
+    watched_exchange(activity(), [this] { exchange(); });
+  }
+
   // Returns when every transfer is complete.
   void exchange() {
     while (true) {
