@@ -3,7 +3,6 @@
 #include "launcher/coordinator/coordinator.h"
 
 #include <fcntl.h>
-#include <grpc/support/log.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/server_posix.h>
 #include <poll.h>
@@ -25,6 +24,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "launcher/coordinator/grpc_runtime.h"
 #include "launcher/coordinator/messages.h"
 #include "launcher/coordinator/private_socket.h"
 
@@ -142,17 +142,12 @@ std::unique_ptr<grpc::Server> start_server(Service& service) {
   return server;
 }
 
-// The log of this program is for the user; what gRPC says about its connections is not.
-void silence_grpc() {
-  gpr_set_log_function([](gpr_log_func_args*) {});
-}
-
 }  // namespace
 
 class Coordinator::Impl {
  public:
   explicit Impl(RunWatch& watch) : service_(watch, rejections_) {
-    silence_grpc();
+    prepare_grpc();
     server_ = start_server(service_);
     if (::pipe2(wake_.data(), O_CLOEXEC) != 0) {
       throw Error(ErrorKind::kIo, "coordinator: no pipe");
@@ -174,13 +169,17 @@ class Coordinator::Impl {
   struct Waiting {
     FileDescriptor connection;
     Clock::time_point since;
+    bool begun = false;  // some of its first bytes are there, and would be announced over and over
   };
 
   void accept_all() {
     std::vector<Waiting> waiting;
     while (true) {
       std::vector<pollfd> polled = {{wake_[0], POLLIN, 0}, {socket_.descriptor(), POLLIN, 0}};
-      for (const Waiting& peer : waiting) polled.push_back({peer.connection.get(), POLLIN, 0});
+      for (const Waiting& peer : waiting) {
+        const short events = peer.begun ? 0 : POLLIN;
+        polled.push_back({peer.connection.get(), events, 0});
+      }
       ::poll(polled.data(), polled.size(), waiting.empty() ? -1 : 100);
       if (polled[0].revents != 0) return;
       std::vector<Waiting> rest;
@@ -223,6 +222,7 @@ class Coordinator::Impl {
       rejections_.log("a connection that does not speak gRPC", "");
       return true;
     }
+    peer.begun = true;
     if (begin.size() < kHttp2Preface.size()) return Clock::now() - peer.since > kFirstBytes;
     grpc::AddInsecureChannelFromFd(server_.get(), peer.connection.release());
     return true;

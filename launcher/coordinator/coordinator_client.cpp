@@ -1,6 +1,5 @@
 #include "launcher/coordinator/coordinator_client.h"
 
-#include <grpc/support/log.h>
 #include <grpcpp/create_channel_posix.h>
 #include <grpcpp/grpcpp.h>
 
@@ -14,6 +13,7 @@
 
 #include "core/cores.h"
 #include "core/error.h"
+#include "launcher/coordinator/grpc_runtime.h"
 #include "launcher/coordinator/messages.h"
 #include "launcher/coordinator/private_socket.h"
 
@@ -57,7 +57,7 @@ proto::Ask message_of(Ask ask) {
 class CoordinatorClient::Impl {
  public:
   explicit Impl(const std::string& socket) {
-    gpr_set_log_function([](gpr_log_func_args*) {});  // what fails is an Error here
+    prepare_grpc();
     channel_ = grpc::CreateInsecureChannelFromFd("coordinator", connect_private(socket).release());
     stub_ = proto::Coordinator::NewStub(channel_);
   }
