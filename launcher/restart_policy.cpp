@@ -7,8 +7,6 @@
 namespace athanor {
 namespace {
 
-constexpr int kEndedBySignal = 128;  // mpirun's and a shell's way to say so, plus its number
-
 // What another attempt may not meet again. Mistakes in configuration and data, a plan that does not
 // fit and numbers that diverge are the same every time.
 bool may_pass(int code) {
@@ -16,7 +14,7 @@ bool may_pass(int code) {
        {ErrorKind::kLostPeer, ErrorKind::kInternal, ErrorKind::kIo, ErrorKind::kHang}) {
     if (code == exit_code(kind)) return true;
   }
-  return code > kEndedBySignal && code != exit_code(ErrorKind::kInterrupted);
+  return false;
 }
 
 }  // namespace

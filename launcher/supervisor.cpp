@@ -51,6 +51,12 @@ std::string how(const ProcessEnd& end) {
   return "exit code " + std::to_string(end.code);
 }
 
+// mpirun says 128 + signal of a rank that was killed: to the user a rank is lost all the same.
+int code_behind_mpirun(int code) {
+  const bool killed = code > 128 && code != exit_code(ErrorKind::kInterrupted);
+  return killed ? exit_code(ErrorKind::kLostPeer) : code;
+}
+
 std::string text_from(const std::filesystem::path& path, uint64_t offset) {
   std::ifstream file(path, std::ios::binary);
   file.seekg(static_cast<std::streamoff>(offset));
@@ -238,7 +244,7 @@ int Supervisor::report() {
   const ProcessEnd& end = ends_[*cause];
   const int code = end.signal != 0 ? exit_code(ErrorKind::kLostPeer) : end.code;
   const std::filesystem::path& log = processes_[*cause].log;
-  if (log.empty()) return code;
+  if (log.empty()) return code_behind_mpirun(code);
   const std::string tail = last_lines(text_from(log, processes_[*cause].log_begin), kTailLines);
   const std::string message =
       "rank " + std::to_string(*cause) + " failed: " + how(end) +

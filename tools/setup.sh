@@ -15,8 +15,8 @@ build=(build-essential cmake ninja-build pkg-config
        libutf8proc-dev libxxhash-dev libyaml-cpp-dev libzstd-dev nlohmann-json3-dev protobuf-compiler
        protobuf-compiler-grpc
        openmpi-bin openssh-client)  # mpirun does not start without ssh, even on one host
-checks=(clang-format-14 git libboost-context-dev libgtest-dev python3)
-full=(strace clang "libclang-rt-$(clang_version)-dev")
+checks=(clang-format-14 git libboost-context-dev libgtest-dev python3 python3-yaml shellcheck)
+full=(iproute2 strace clang "libclang-rt-$(clang_version)-dev")
 
 packages=("${build[@]}")
 case ${1:-} in

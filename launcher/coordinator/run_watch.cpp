@@ -158,6 +158,13 @@ std::optional<std::string> RunWatch::find_hang(Time now) const {
            seconds_text(patience) + ")";
   }
   const bool silent = is_silent(odd, now);
+  const bool blameless = waits_for_others(odd.status.report) && !is_silent(odd, now);
+  if (may_be_absent_ && blameless &&
+      std::ranges::any_of(rows_, [](const Row& row) { return !row.status.registered; })) {
+    return "the ranks that are not heard here, or the network to them, hang: rank " +
+           std::to_string(rank) + " waits " + where(odd) + " for " +
+           seconds_text(now - odd.changed) + " (limit " + seconds_text(patience) + ")";
+  }
   text += " (" + odd.status.host + ", process " + std::to_string(odd.status.process) + ") hangs " +
           where(odd) + ": no " + (silent ? "sign" : "progress") + " for " +
           seconds_text(now - (silent ? odd.heard : odd.changed)) + " (limit " +

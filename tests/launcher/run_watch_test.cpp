@@ -173,8 +173,13 @@ TEST_F(RunWatchTest, RankThatNeverComesIsNamedUnlessItMayBeAbsent) {
   EXPECT_TRUE(has(hang(), "rank 1 hangs: it has not registered")) << hang().value_or("");
   watch_.expect_absent();
   reports_[0].ticks += 1;
+  reports_[0].exchanges_begun += 1;
   beat(0);
   EXPECT_EQ(hang(), std::nullopt);
+  wait(301s, {0});
+  EXPECT_TRUE(
+      has(hang(), "the ranks that are not heard here, or the network to them, hang: rank 0"))
+      << hang().value_or("");
 }
 
 }  // namespace
