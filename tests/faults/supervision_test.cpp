@@ -45,6 +45,13 @@ class SupervisionTest : public CliTest {
     const std::string log = slurp(folder_ / name / "trainer_log.jsonl");
     return static_cast<size_t>(std::count(log.begin(), log.end(), '\n'));
   }
+  bool has_checkpoint(const std::string& name) const {
+    std::error_code none_yet;
+    return std::ranges::any_of(fs::directory_iterator(folder_ / name, none_yet),
+                               [](const fs::directory_entry& entry) {
+                                 return entry.path().filename().string().starts_with("checkpoint-");
+                               });
+  }
   // The ranks, once the run has logged so many steps.
   std::vector<pid_t> ranks_after(ChildProcess& process, const std::string& name,
                                  size_t steps) const {
@@ -145,11 +152,7 @@ TEST_F(SupervisionTest, StatusShowsTheRanksAndAsksThem) {
     const std::string text = status("out").out;
     return has(text, "paused  ") && text.find("paused  ") != text.rfind("paused  ");
   }));
-  EXPECT_TRUE(wait_until([&] {
-    return std::ranges::any_of(fs::directory_iterator(folder_ / "out"), [](const auto& entry) {
-      return entry.path().filename().string().starts_with("checkpoint-");
-    });
-  }));
+  EXPECT_TRUE(wait_until([&] { return has_checkpoint("out"); }));
   const size_t paused = lines("out");
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   EXPECT_EQ(lines("out"), paused);
@@ -158,6 +161,29 @@ TEST_F(SupervisionTest, StatusShowsTheRanksAndAsksThem) {
   EXPECT_EQ(status("out", {"--stop"}).exit_code, 0);
   EXPECT_EQ(process.wait(kPatience).exit_code, 75);
   expect_error(status("out"), 69, {"no run of athanor launch is live in"});
+}
+
+TEST_F(SupervisionTest, GoesOnWithFewerRanksWhereNothingElseHelps) {
+  ChildProcess process(command("out", {"--min-ranks", "1"},
+                               {"max_steps=1000000", "save_steps=4", "max_restarts=9"}));
+  ASSERT_TRUE(wait_until([&] { return has_checkpoint("out"); }));
+  std::vector<pid_t> ranks = process.children();
+  for (int i = 0; i < 3; ++i) {  // the last two before they have saved anything
+    ASSERT_EQ(ranks.size(), 2u);
+    ASSERT_EQ(::kill(ranks[1], SIGKILL), 0);
+    const pid_t gone = ranks[0];
+    const size_t next = i < 2 ? 2 : 1;
+    ASSERT_TRUE(wait_until([&] {
+      ranks = process.children();
+      return !process.running() || (ranks.size() == next && ranks[0] > gone);
+    }));
+  }
+  EXPECT_TRUE(wait_until(
+      [&] { return !process.running() || has(status("out").out, ", 1 ranks, 3 restarts"); }));
+  EXPECT_EQ(status("out", {"--stop"}).exit_code, 0);
+  const ProcessResult result = process.wait(kPatience);
+  EXPECT_EQ(result.exit_code, 75) << result.err;
+  EXPECT_TRUE(has(result.err, "restart 3 of 9 with 1 ranks, from step ")) << result.err;
 }
 
 // A paused run obeys signals all the same.
