@@ -36,7 +36,7 @@ int64_t skip_space_right(std::string_view text, int64_t at) {
 
 }  // namespace
 
-AddedTokenMatcher::AddedTokenMatcher() : nodes_(1), starts_(256, false) {}
+AddedTokenMatcher::AddedTokenMatcher() : nodes_(1) {}
 
 void AddedTokenMatcher::add(std::string_view pattern, const AddedToken& token) {
   if (pattern.empty()) return;

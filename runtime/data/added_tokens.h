@@ -2,6 +2,7 @@
 // and become one token each. Internal to runtime/data.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -53,7 +54,7 @@ class AddedTokenMatcher {
 
   std::vector<Node> nodes_;
   std::vector<AddedToken> tokens_;
-  std::vector<bool> starts_;  // by first byte
+  std::array<bool, 256> starts_{};  // by first byte
 };
 
 }  // namespace athanor

@@ -30,9 +30,18 @@ AlignedTextBuilder::AlignedTextBuilder(const AlignedText& source) : source_(sour
 
 void AlignedTextBuilder::keep(ByteSpan span) {
   result_.text_ += source_.view(span);
-  for (int64_t i = span.begin; i < span.end; ++i) {
-    const ByteSpan from = source_.origin({i, i + 1});
-    result_.origins_.push_back({narrow<uint32_t>(from.begin), narrow<uint32_t>(from.end)});
+  std::vector<AlignedText::Origin>& out = result_.origins_;
+  if (!source_.origins_.empty()) {
+    out.insert(out.end(), source_.origins_.begin() + span.begin,
+               source_.origins_.begin() + span.end);
+    return;
+  }
+  const uint32_t base = narrow<uint32_t>(source_.base_ + span.begin);
+  narrow<uint32_t>(source_.base_ + span.end);
+  const size_t old_size = out.size();
+  out.resize(old_size + static_cast<size_t>(span.size()));
+  for (uint32_t i = 0; i < static_cast<uint32_t>(span.size()); ++i) {
+    out[old_size + i] = {base + i, base + i + 1};
   }
 }
 

@@ -1,11 +1,8 @@
-// BPE: join the adjacent pair of lowest rank, the leftmost first, until no pair can be joined.
-// Short words scan their pairs; long ones keep a heap over a linked list, O(n log n).
+// Loading a BPE model, and the symbols that a word begins as.
 #include "runtime/data/bpe.h"
 
 #include <algorithm>
-#include <bit>
 #include <nlohmann/json.hpp>
-#include <queue>
 
 #include "core/error.h"
 #include "runtime/data/byte_level.h"
@@ -14,108 +11,7 @@
 namespace athanor {
 namespace {
 
-using Token = BpeModel::Token;
-
-// Where scanning and heap cost about the same.
-constexpr int64_t kLongWord = 48;
-
-uint64_t pair_key(int32_t left, int32_t right) {
-  return (static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32) | static_cast<uint32_t>(right);
-}
-
-void merge_short(const MergeTable& table, std::vector<Token>& symbols) {
-  std::vector<MergeTable::Merge> pairs;
-  const auto pair_at = [&](size_t i) {
-    const MergeTable::Merge* merge = table.find(symbols[i].id, symbols[i + 1].id);
-    return merge == nullptr ? MergeTable::Merge{} : *merge;
-  };
-  for (size_t i = 0; i + 1 < symbols.size(); ++i) pairs.push_back(pair_at(i));
-  while (true) {
-    size_t best = pairs.size();
-    for (size_t i = 0; i < pairs.size(); ++i) {
-      if (pairs[i].joined >= 0 && (best == pairs.size() || pairs[i].rank < pairs[best].rank)) {
-        best = i;
-      }
-    }
-    if (best == pairs.size()) return;
-    symbols[best] = {pairs[best].joined, symbols[best].bytes + symbols[best + 1].bytes};
-    symbols.erase(symbols.begin() + static_cast<int64_t>(best) + 1);
-    pairs.erase(pairs.begin() + static_cast<int64_t>(best));
-    if (best > 0) pairs[best - 1] = pair_at(best - 1);
-    if (best < pairs.size()) pairs[best] = pair_at(best);
-  }
-}
-
-class LongWordMerger {
- public:
-  LongWordMerger(const MergeTable& table, std::vector<Token>& symbols)
-      : table_(table), symbols_(symbols), links_(symbols.size()) {
-    const int64_t n = static_cast<int64_t>(symbols.size());
-    for (int64_t i = 0; i < n; ++i) links_[i] = {i - 1, i + 1 < n ? i + 1 : -1};
-  }
-
-  void run() {
-    for (size_t i = 0; i + 1 < symbols_.size(); ++i) push(static_cast<int64_t>(i));
-    while (!heap_.empty()) {
-      const Candidate top = heap_.top();
-      heap_.pop();
-      if (is_current(top)) join(top);
-    }
-    std::erase_if(symbols_, [](const Token& symbol) { return symbol.id < 0; });
-  }
-
- private:
-  struct Link {
-    int64_t previous = -1;
-    int64_t next = -1;
-  };
-  struct Candidate {
-    uint32_t rank;
-    int32_t joined;
-    int64_t left;
-  };
-  struct Later {
-    bool operator()(const Candidate& a, const Candidate& b) const {
-      return a.rank != b.rank ? a.rank > b.rank : a.left > b.left;
-    }
-  };
-
-  void push(int64_t left) {
-    const int64_t right = links_[left].next;
-    if (right < 0) return;
-    if (const auto* merge = table_.find(symbols_[left].id, symbols_[right].id)) {
-      heap_.push({merge->rank, merge->joined, left});
-    }
-  }
-
-  // The symbols may have changed since the candidate was pushed.
-  bool is_current(const Candidate& candidate) const {
-    const int64_t right = links_[candidate.left].next;
-    if (symbols_[candidate.left].id < 0 || right < 0) return false;
-    const auto* merge = table_.find(symbols_[candidate.left].id, symbols_[right].id);
-    return merge != nullptr && merge->rank == candidate.rank;
-  }
-
-  void join(const Candidate& candidate) {
-    const int64_t left = candidate.left;
-    const int64_t right = links_[left].next;
-    symbols_[left] = {candidate.joined, symbols_[left].bytes + symbols_[right].bytes};
-    symbols_[right].id = -1;
-    links_[left].next = links_[right].next;
-    if (links_[left].next >= 0) links_[links_[left].next].previous = left;
-    if (links_[left].previous >= 0) push(links_[left].previous);
-    push(left);
-  }
-
-  const MergeTable& table_;
-  std::vector<Token>& symbols_;
-  std::vector<Link> links_;
-  std::priority_queue<Candidate, std::vector<Candidate>, Later> heap_;
-};
-
 void refuse_unsupported(const JsonField& model) {
-  const std::string& type = model.at("type").string();
-  if (type != "BPE") model.fail("model type " + in_quotes(type) + " is not supported (known: BPE)");
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     if (const auto field = model.find(key); field && !field->string().empty()) {
       field->fail("a non-empty " + std::string(key) + " is not supported");
@@ -148,30 +44,56 @@ std::pair<std::string, std::string> merge_parts(const JsonField& merges, size_t 
   return {entry[0].get<std::string>(), entry[1].get<std::string>()};
 }
 
-}  // namespace
-
-void MergeTable::reserve(int64_t merges) {
-  slots_.assign(std::bit_ceil(static_cast<uint64_t>(merges) * 2 + 2), Slot{});
-  mask_ = slots_.size() - 1;
-}
-
-size_t MergeTable::slot_of(uint64_t key) const {
-  uint64_t hash = key * 0x9E3779B97F4A7C15ull;
-  hash ^= hash >> 32;
-  size_t at = hash & mask_;
-  while (slots_[at].key != key && slots_[at].key != kEmpty) at = (at + 1) & mask_;
+// Where the last character of a text that is not empty begins.
+int64_t last_character(std::string_view text) {
+  int64_t at = static_cast<int64_t>(text.size()) - 1;
+  while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) --at;
   return at;
 }
 
-void MergeTable::set(int32_t left, int32_t right, Merge merge) {
-  const uint64_t key = pair_key(left, right);
-  slots_[slot_of(key)] = {key, merge};
-}
+// Symbols of a word in order. What has no token becomes the unknown one; without that, Hugging Face
+// drops it, and its bytes go to a neighbour.
+class SymbolList {
+ public:
+  SymbolList(std::vector<WordToken>& symbols, std::optional<int32_t> unknown, bool fuse)
+      : symbols_(symbols), unknown_(unknown), fuse_(fuse) {
+    symbols_.clear();
+  }
 
-const MergeTable::Merge* MergeTable::find(int32_t left, int32_t right) const {
-  const uint64_t key = pair_key(left, right);
-  const Slot& slot = slots_[slot_of(key)];
-  return slot.key == key ? &slot.merge : nullptr;
+  void push(int32_t id, int64_t bytes) {
+    symbols_.push_back({id, bytes + dropped_});
+    dropped_ = 0;
+    fusing_ = false;
+  }
+
+  void push_unknown(int64_t bytes) {
+    if (!unknown_) {
+      (symbols_.empty() ? dropped_ : symbols_.back().bytes) += bytes;
+    } else if (fusing_ && fuse_) {
+      symbols_.back().bytes += bytes;
+    } else {
+      push(*unknown_, bytes);
+    }
+    fusing_ = true;
+  }
+
+ private:
+  std::vector<WordToken>& symbols_;
+  std::optional<int32_t> unknown_;
+  bool fuse_;
+  bool fusing_ = false;
+  int64_t dropped_ = 0;  // bytes before the first symbol that has a token
+};
+
+}  // namespace
+
+void CharacterTable::set(char32_t c, int32_t id) {
+  int32_t& page = pages_[c >> 8];
+  if (page < 0) {
+    page = static_cast<int32_t>(ids_.size());
+    ids_.resize(ids_.size() + 256, -1);
+  }
+  ids_[static_cast<size_t>(page) + (c & 0xFF)] = id;
 }
 
 BpeModel BpeModel::from_json(const JsonField& model) {
@@ -189,18 +111,33 @@ BpeModel BpeModel::from_json(const JsonField& model) {
     }
     bpe.unknown_id_ = entry->second;
   }
+  // What is dropped counts with a neighbour, which must not lie beyond a cut.
+  const bool drops_nothing =
+      bpe.unknown_id_.has_value() ||
+      (bpe.byte_fallback_ &&
+       std::all_of(bpe.byte_fallback_ids_.begin(), bpe.byte_fallback_ids_.end(),
+                   [](int32_t id) { return id >= 0; }));
+  bpe.may_be_cut_ = drops_nothing && !bpe.ignore_merges_ && !bpe.shared_ids_;
   return bpe;
 }
 
 void BpeModel::load_vocabulary(const JsonField& vocab) {
   vocab.require_object();
   vocabulary_.reserve(vocab.value().size());
+  std::vector<bool> taken;
   for (const auto& [token, id] : vocab.value().items()) {
     if (!id.is_number_unsigned() || id.get<uint64_t>() > uint64_t{kMaxTokenId}) {
       vocab.fail("token " + in_quotes(token) + " needs an id in [0, " +
                  std::to_string(kMaxTokenId) + "], found " + in_quotes(id.dump()));
     }
     vocabulary_.emplace(token, id.get<int32_t>());
+    if (id.get<size_t>() >= taken.size()) taken.resize(id.get<size_t>() + 1, false);
+    shared_ids_ = shared_ids_ || taken[id.get<size_t>()];
+    taken[id.get<size_t>()] = true;
+    const Utf8Step first = utf8_step(token, 0);
+    if (first.valid && first.length == static_cast<int64_t>(token.size())) {
+      characters_.set(first.code_point, id.get<int32_t>());
+    }
   }
   const auto id_or_none = [&](std::string_view token) {
     const auto entry = vocabulary_.find(token);
@@ -218,6 +155,7 @@ void BpeModel::load_merges(const JsonField& merges) {
   merges.require_array();
   const size_t count = merges.value().size();
   merges_.reserve(static_cast<int64_t>(count));
+  joined_characters_.reserve(static_cast<int64_t>(count));
   for (size_t i = 0; i < count; ++i) {
     const auto [left, right] = merge_parts(merges, i);
     const auto id_of = [&](const std::string& token) {
@@ -229,10 +167,14 @@ void BpeModel::load_merges(const JsonField& merges) {
       return entry->second;
     };
     merges_.set(id_of(left), id_of(right), {narrow<uint32_t>(i), id_of(left + right)});
+    if (left.empty() || right.empty()) continue;
+    joined_characters_.add(utf8_step(left, last_character(left)).code_point,
+                           utf8_step(right, 0).code_point);
   }
 }
 
-bool BpeModel::whole_word(std::string_view word, bool byte_level, std::vector<Token>& out) const {
+bool BpeModel::whole_word(std::string_view word, bool byte_level,
+                          std::vector<WordToken>& out) const {
   std::string mapped;
   if (byte_level) {
     for (const char c : word) mapped += byte_level_character(static_cast<uint8_t>(c));
@@ -243,60 +185,64 @@ bool BpeModel::whole_word(std::string_view word, bool byte_level, std::vector<To
   return true;
 }
 
-std::vector<Token> BpeModel::symbols_of(std::string_view word, bool byte_level) const {
-  std::vector<Token> symbols;
-  symbols.reserve(word.size());
-  int64_t dropped = 0;  // bytes before the first symbol that has a token
-  const auto push = [&](int32_t id, int64_t bytes) {
-    symbols.push_back({id, bytes + dropped});
-    dropped = 0;
-  };
-  bool fusing = false;
-  const int64_t size = static_cast<int64_t>(word.size());
-  for (int64_t at = 0; at < size;) {
-    const int64_t length = byte_level ? 1 : std::min<int64_t>(utf8_length(word[at]), size - at);
-    const std::string_view symbol = word.substr(at, length);
-    const auto byte_of = [&](int64_t i) { return static_cast<uint8_t>(symbol[i]); };
-    int32_t id = -1;
-    if (byte_level) {
-      id = byte_level_ids_[byte_of(0)];
-    } else if (const auto entry = vocabulary_.find(symbol); entry != vocabulary_.end()) {
-      id = entry->second;
-    }
-    at += length;
-    const bool by_bytes = id < 0 && byte_fallback_ && !byte_level &&
-                          std::all_of(symbol.begin(), symbol.end(), [&](char c) {
-                            return byte_fallback_ids_[static_cast<uint8_t>(c)] >= 0;
-                          });
-    if (id >= 0) {
-      push(id, length);
-    } else if (by_bytes) {
-      for (int64_t i = 0; i < length; ++i) push(byte_fallback_ids_[byte_of(i)], 1);
-    } else if (unknown_id_) {
-      if (fusing && fuse_unknown_) {
-        symbols.back().bytes += length;
-      } else {
-        push(*unknown_id_, length);
-      }
-    } else {
-      // Hugging Face drops what it has no token for; its bytes go to a neighbour.
-      (symbols.empty() ? dropped : symbols.back().bytes) += length;
-    }
-    fusing = id < 0 && !by_bytes;
-  }
-  return symbols;
+bool BpeModel::falls_back_to_bytes(std::string_view symbol) const {
+  return byte_fallback_ && std::all_of(symbol.begin(), symbol.end(), [&](char c) {
+           return byte_fallback_ids_[static_cast<uint8_t>(c)] >= 0;
+         });
 }
 
-void BpeModel::encode(std::string_view word, bool byte_level, std::vector<Token>& out) const {
+void BpeModel::symbols_of_bytes(std::string_view word, std::vector<WordToken>& symbols) const {
+  SymbolList list(symbols, unknown_id_, fuse_unknown_);
+  for (const char c : word) {
+    const int32_t id = byte_level_ids_[static_cast<uint8_t>(c)];
+    id >= 0 ? list.push(id, 1) : list.push_unknown(1);
+  }
+}
+
+void BpeModel::symbols_of_characters(std::string_view word, std::vector<WordToken>& symbols) const {
+  SymbolList list(symbols, unknown_id_, fuse_unknown_);
+  const int64_t size = static_cast<int64_t>(word.size());
+  for (int64_t at = 0; at < size;) {
+    const Utf8Step step = utf8_step(word, at);
+    const std::string_view symbol = word.substr(at, step.length);
+    at += step.length;
+    const int32_t id = step.valid ? characters_.find(step.code_point) : -1;
+    if (id >= 0) {
+      list.push(id, step.length);
+    } else if (falls_back_to_bytes(symbol)) {
+      for (const char c : symbol) list.push(byte_fallback_ids_[static_cast<uint8_t>(c)], 1);
+    } else {
+      list.push_unknown(step.length);
+    }
+  }
+}
+
+void BpeModel::encode(std::string_view word, bool byte_level, SubwordScratch& scratch,
+                      std::vector<WordToken>& out) const {
   if (word.empty()) return;
   if (ignore_merges_ && whole_word(word, byte_level, out)) return;
-  std::vector<Token> symbols = symbols_of(word, byte_level);
-  if (static_cast<int64_t>(symbols.size()) < kLongWord) {
-    merge_short(merges_, symbols);
-  } else {
-    LongWordMerger(merges_, symbols).run();
+  byte_level ? symbols_of_bytes(word, scratch.symbols)
+             : symbols_of_characters(word, scratch.symbols);
+  merges_.join(scratch);
+  out.insert(out.end(), scratch.symbols.begin(), scratch.symbols.end());
+}
+
+int64_t BpeModel::stretch_end(std::string_view word, int64_t begin) const {
+  const int64_t size = static_cast<int64_t>(word.size());
+  if (!may_be_cut_ || begin >= size) return size;
+  Utf8Step left = utf8_step(word, begin);
+  bool left_known = characters_.find(left.code_point) >= 0;
+  for (int64_t at = begin + left.length; at < size;) {
+    const Utf8Step right = utf8_step(word, at);
+    const bool right_known = characters_.find(right.code_point) >= 0;
+    if (left_known && right_known && !joined_characters_.maybe(left.code_point, right.code_point)) {
+      return at;
+    }
+    at += right.length;
+    left = right;
+    left_known = right_known;
   }
-  out.insert(out.end(), symbols.begin(), symbols.end());
+  return size;
 }
 
 }  // namespace athanor

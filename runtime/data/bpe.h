@@ -4,78 +4,61 @@
 
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
-#include "runtime/data/json_field.h"
+#include "runtime/data/merge_table.h"
+#include "runtime/data/subword_model.h"
 
 namespace athanor {
 
-struct StringHash {
-  using is_transparent = void;
-  size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
-};
-using Vocabulary = std::unordered_map<std::string, int32_t, StringHash, std::equal_to<>>;
-
-// Ids above this are taken for a broken file (the largest published vocabularies have 2^18).
-inline constexpr int64_t kMaxTokenId = (int64_t{1} << 22) - 1;
-
-// (left id, right id) → (rank, id of the joined token); open addressing, fixed after loading.
-class MergeTable {
+// Code point → id of the token that is this character, or -1. Pages of 256 code points.
+class CharacterTable {
  public:
-  struct Merge {
-    uint32_t rank = 0;
-    int32_t joined = -1;
-  };
-
-  void reserve(int64_t merges);
-  void set(int32_t left, int32_t right, Merge merge);
-  const Merge* find(int32_t left, int32_t right) const;
+  CharacterTable() : pages_(kPages, -1) {}
+  void set(char32_t c, int32_t id);
+  int32_t find(char32_t c) const {
+    const int32_t page = pages_[c >> 8];
+    return page < 0 ? -1 : ids_[static_cast<size_t>(page) + (c & 0xFF)];
+  }
 
  private:
-  struct Slot {
-    uint64_t key = kEmpty;
-    Merge merge;
-  };
-  static constexpr uint64_t kEmpty = ~uint64_t{0};
-  size_t slot_of(uint64_t key) const;
-
-  std::vector<Slot> slots_;
-  uint64_t mask_ = 0;
+  static constexpr size_t kPages = 0x110000 >> 8;
+  std::vector<int32_t> pages_;  // where the page begins in ids_, or -1
+  std::vector<int32_t> ids_;
 };
 
-class BpeModel {
+class BpeModel : public SubwordModel {
  public:
-  struct Token {
-    int32_t id = 0;
-    int64_t bytes = 0;  // of the word that it covers
-  };
-
   static BpeModel from_json(const JsonField& model);
 
-  // Appends the tokens of `word`. byte_level: the symbols are bytes, else characters.
-  void encode(std::string_view word, bool byte_level, std::vector<Token>& out) const;
+  void encode(std::string_view word, bool byte_level, SubwordScratch& scratch,
+              std::vector<WordToken>& out) const override;
 
-  const Vocabulary& vocabulary() const { return vocabulary_; }
+  // Words of characters end between two characters that have tokens and that no merge joins.
+  int64_t stretch_end(std::string_view word, int64_t begin) const override;
 
  private:
   void load_vocabulary(const JsonField& vocab);
   void load_merges(const JsonField& merges);
-  bool whole_word(std::string_view word, bool byte_level, std::vector<Token>& out) const;
-  std::vector<Token> symbols_of(std::string_view word, bool byte_level) const;
+  bool whole_word(std::string_view word, bool byte_level, std::vector<WordToken>& out) const;
+  void symbols_of_bytes(std::string_view word, std::vector<WordToken>& symbols) const;
+  void symbols_of_characters(std::string_view word, std::vector<WordToken>& symbols) const;
+  bool falls_back_to_bytes(std::string_view symbol) const;
 
-  Vocabulary vocabulary_;
   MergeTable merges_;
+  JoinedCharacters joined_characters_;
+  CharacterTable characters_;
   std::array<int32_t, 256> byte_level_ids_{};  // token of a byte in the ByteLevel alphabet, or -1
   std::array<int32_t, 256> byte_fallback_ids_{};  // <0x00> … <0xFF>, or -1
   std::optional<int32_t> unknown_id_;
   bool byte_fallback_ = false;
   bool fuse_unknown_ = false;
   bool ignore_merges_ = false;
+  bool shared_ids_ = false;  // two tokens have one id
+  bool may_be_cut_ = false;  // stretch_end may answer less than the whole word
 };
 
 }  // namespace athanor

@@ -105,12 +105,29 @@ std::vector<ByteSpan> arrange(const std::vector<Part>& parts, Behavior behavior)
   return out;
 }
 
+// arrange(cover(…), kIsolated) in one go: what most published tokenizers do with most text.
+void append_isolated(const std::vector<ByteSpan>& matches, ByteSpan piece,
+                     std::vector<ByteSpan>& out) {
+  out.reserve(out.size() + matches.size() + 1);
+  int64_t from = 0;
+  for (const ByteSpan match : matches) {
+    if (from < match.begin) out.push_back({piece.begin + from, piece.begin + match.begin});
+    out.push_back({piece.begin + match.begin, piece.begin + match.end});
+    from = match.end;
+  }
+  if (from < piece.size()) out.push_back({piece.begin + from, piece.end});
+}
+
 std::function<void(PreTokenized&)> split_step(Pattern pattern, Behavior behavior, bool invert) {
   auto shared = std::make_shared<const Pattern>(std::move(pattern));
   return [shared, behavior, invert](PreTokenized& state) {
     std::vector<ByteSpan> out;
     for (const ByteSpan piece : state.pieces) {
       const std::vector<ByteSpan> matches = shared->find_all(state.text.view(piece));
+      if (behavior == Behavior::kIsolated) {  // whatever `invert` says
+        append_isolated(matches, piece, out);
+        continue;
+      }
       for (const ByteSpan part : arrange(cover(matches, piece.size(), invert), behavior)) {
         out.push_back({piece.begin + part.begin, piece.begin + part.end});
       }

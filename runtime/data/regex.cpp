@@ -38,10 +38,13 @@ struct Regex::Impl {
   std::unique_ptr<pcre2_code, FreeCode> code;
   std::unique_ptr<pcre2_match_context, FreeMatchContext> context;
   std::string pattern;
+  bool compiled = false;  // to machine code
 
   int match(std::string_view text, size_t from, pcre2_match_data* data) const {
-    int found = pcre2_match(code.get(), units(text), text.size(), from, PCRE2_NO_UTF_CHECK, data,
-                            context.get());
+    int found = compiled ? pcre2_jit_match(code.get(), units(text), text.size(), from, 0, data,
+                                           context.get())
+                         : pcre2_match(code.get(), units(text), text.size(), from,
+                                       PCRE2_NO_UTF_CHECK, data, context.get());
     if (found == PCRE2_ERROR_JIT_STACKLIMIT) {
       found = pcre2_match(code.get(), units(text), text.size(), from,
                           PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data, context.get());
@@ -70,7 +73,7 @@ Regex::Regex(const std::string& pattern) : impl_(std::make_unique<Impl>()) {
   pcre2_set_match_limit(impl_->context.get(), kMatchLimit);
   pcre2_set_heap_limit(impl_->context.get(), kHeapLimitKib);
   // Without a just-in-time compiler on this machine the interpreter does the same work.
-  pcre2_jit_compile(impl_->code.get(), PCRE2_JIT_COMPLETE);
+  impl_->compiled = pcre2_jit_compile(impl_->code.get(), PCRE2_JIT_COMPLETE) == 0;
 }
 
 Regex::~Regex() = default;

@@ -1,24 +1,60 @@
-// Tokenizer: added tokens are cut out, the rest is normalized, cut into words, and encoded by BPE.
+// Tokenizer: added tokens are cut out, the rest is normalized, cut into words, and encoded by the
+// model or from a cache of words.
 #include "runtime/data/tokenizer.h"
 
 #include <algorithm>
+#include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "runtime/data/added_tokens.h"
-#include "runtime/data/bpe.h"
 #include "runtime/data/decoder.h"
 #include "runtime/data/json_field.h"
 #include "runtime/data/json_text.h"
 #include "runtime/data/normalizer.h"
 #include "runtime/data/pre_tokenizer.h"
 #include "runtime/data/special_tokens.h"
+#include "runtime/data/subword_model.h"
 #include "runtime/data/utf8.h"
+#include "runtime/data/word_cache.h"
 
 namespace athanor {
 
+namespace {
+
+// What a thread needs while it encodes, kept for the next text.
+struct EncodeState {
+  WordCache cache;
+  SubwordScratch scratch;
+  std::vector<WordToken> tokens;
+};
+
+// States that no thread uses now; as many exist as threads have encoded at once.
+class StatePool {
+ public:
+  std::unique_ptr<EncodeState> take() {
+    const std::lock_guard lock(mutex_);
+    if (free_.empty()) return std::make_unique<EncodeState>();
+    std::unique_ptr<EncodeState> state = std::move(free_.back());
+    free_.pop_back();
+    return state;
+  }
+  void give_back(std::unique_ptr<EncodeState> state) {
+    const std::lock_guard lock(mutex_);
+    free_.push_back(std::move(state));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<EncodeState>> free_;
+};
+
+}  // namespace
+
 struct Tokenizer::Impl {
-  BpeModel model;
+  std::unique_ptr<SubwordModel> model;
+  mutable StatePool states;
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;
   Decoder decoder;
@@ -37,8 +73,10 @@ struct Tokenizer::Impl {
   void resolve_special_tokens(const SpecialTokens& names);
 
   std::optional<int32_t> find(std::string_view token) const;
-  void encode_segment(std::string_view text, ByteSpan span, Encoding& out) const;
-  void encode_words(AlignedText text, Encoding& out) const;
+  void encode_segment(std::string_view text, ByteSpan span, EncodeState& state,
+                      Encoding& out) const;
+  void encode_words(AlignedText text, EncodeState& state, Encoding& out) const;
+  void encode_word(const AlignedText& text, ByteSpan word, EncodeState& state, Encoding& out) const;
 };
 
 void Tokenizer::Impl::load(const JsonField& root) {
@@ -46,12 +84,15 @@ void Tokenizer::Impl::load(const JsonField& root) {
   for (const char* key : {"truncation", "padding"}) {
     if (const auto field = root.find(key)) field->require_object();
   }
-  model = BpeModel::from_json(root.at("model"));
+  model = SubwordModel::from_json(root.at("model"));
   normalizer = Normalizer::from_json(root.find("normalizer"));
   pre_tokenizer = PreTokenizer::from_json(root.find("pre_tokenizer"));
+  if (pre_tokenizer.byte_level() && !model->takes_byte_level()) {
+    root.at("pre_tokenizer").fail("ByteLevel before a model that has no bytes is not supported");
+  }
   decoder = Decoder::from_json(root.find("decoder"));
   post_processor = PostProcessor::from_json(root.find("post_processor"));
-  for (const auto& [token, id] : model.vocabulary()) name_token(id, token);
+  for (const auto& [token, id] : model->vocabulary()) name_token(id, token);
   if (const auto added = root.find("added_tokens")) add_tokens(*added);
   for (const std::vector<int32_t>* side : {&post_processor.prefix, &post_processor.suffix}) {
     for (const int32_t id : *side) {
@@ -123,17 +164,18 @@ void Tokenizer::Impl::resolve_special_tokens(const SpecialTokens& names) {
 
 std::optional<int32_t> Tokenizer::Impl::find(std::string_view token) const {
   if (const auto added = added_ids.find(token); added != added_ids.end()) return added->second;
-  const auto entry = model.vocabulary().find(token);
-  if (entry == model.vocabulary().end()) return std::nullopt;
+  const auto entry = model->vocabulary().find(token);
+  if (entry == model->vocabulary().end()) return std::nullopt;
   return entry->second;
 }
 
-void Tokenizer::Impl::encode_segment(std::string_view text, ByteSpan span, Encoding& out) const {
+void Tokenizer::Impl::encode_segment(std::string_view text, ByteSpan span, EncodeState& state,
+                                     Encoding& out) const {
   AlignedText normalized =
       normalizer.apply(AlignedText(text.substr(span.begin, span.size()), span.begin));
   const std::vector<TextSegment> segments = normalized_matcher.split(normalized.text());
   if (segments.size() == 1 && segments.front().id < 0) {
-    encode_words(std::move(normalized), out);
+    encode_words(std::move(normalized), state, out);
     return;
   }
   for (const TextSegment& segment : segments) {
@@ -141,23 +183,46 @@ void Tokenizer::Impl::encode_segment(std::string_view text, ByteSpan span, Encod
       out.ids.push_back(segment.id);
       out.spans.push_back(normalized.origin(segment.span));
     } else {
-      encode_words(normalized.slice(segment.span), out);
+      encode_words(normalized.slice(segment.span), state, out);
     }
   }
 }
 
-void Tokenizer::Impl::encode_words(AlignedText text, Encoding& out) const {
+void Tokenizer::Impl::encode_words(AlignedText text, EncodeState& state, Encoding& out) const {
   const PreTokenized words = pre_tokenizer.apply(std::move(text));
-  std::vector<BpeModel::Token> tokens_of_word;
+  const std::string_view all = words.text.text();
   for (const ByteSpan word : words.pieces) {
-    tokens_of_word.clear();
-    model.encode(words.text.view(word), pre_tokenizer.byte_level(), tokens_of_word);
-    int64_t at = word.begin;
-    for (const BpeModel::Token& token : tokens_of_word) {
-      out.ids.push_back(token.id);
-      out.spans.push_back(words.text.origin({at, at + token.bytes}));
-      at += token.bytes;
+    if (pre_tokenizer.byte_level()) {
+      encode_word(words.text, word, state, out);
+      continue;
     }
+    for (int64_t at = word.begin; at < word.end;) {
+      const int64_t end = model->stretch_end(all.substr(0, static_cast<size_t>(word.end)), at);
+      encode_word(words.text, {at, end}, state, out);
+      at = end;
+    }
+  }
+}
+
+void Tokenizer::Impl::encode_word(const AlignedText& text, ByteSpan span, EncodeState& state,
+                                  Encoding& out) const {
+  const std::string_view word = text.view(span);
+  int64_t at = span.begin;
+  const auto put = [&](int32_t id, int64_t bytes) {
+    out.ids.push_back(id);
+    out.spans.push_back(text.origin({at, at + bytes}));
+    at += bytes;
+  };
+  WordCache::Entry* entry = WordCache::holds(word) ? &state.cache.place(word) : nullptr;
+  if (entry != nullptr && WordCache::has(*entry, word)) {
+    for (size_t i = 0; i < entry->count; ++i) put(entry->ids[i], entry->bytes[i]);
+    return;
+  }
+  state.tokens.clear();
+  model->encode(word, pre_tokenizer.byte_level(), state.scratch, state.tokens);
+  for (const WordToken& token : state.tokens) put(token.id, token.bytes);
+  if (entry != nullptr) {
+    WordCache::put(*entry, word, state.tokens.data(), state.tokens.size());
   }
 }
 
@@ -190,6 +255,7 @@ Encoding Tokenizer::encode_with_spans(std::string_view text, bool add_special_to
                 "the text to tokenize is not valid UTF-8 at byte " + std::to_string(*at));
   }
   Encoding out;
+  std::unique_ptr<EncodeState> state = impl_->states.take();
   if (add_special_tokens) {
     out.ids = prefix_ids();
     out.spans.resize(out.ids.size());
@@ -199,9 +265,10 @@ Encoding Tokenizer::encode_with_spans(std::string_view text, bool add_special_to
       out.ids.push_back(segment.id);
       out.spans.push_back(segment.span);
     } else {
-      impl_->encode_segment(text, segment.span, out);
+      impl_->encode_segment(text, segment.span, *state, out);
     }
   }
+  impl_->states.give_back(std::move(state));
   if (add_special_tokens) {
     const int64_t end = static_cast<int64_t>(text.size());
     out.ids.insert(out.ids.end(), suffix_ids().begin(), suffix_ids().end());

@@ -1,6 +1,8 @@
 // UTF-8 primitives; the decoder follows table 3-7 of the Unicode standard.
 #include "runtime/data/utf8.h"
 
+#include <cstring>
+
 namespace athanor {
 namespace {
 
@@ -10,11 +12,10 @@ bool in_range(unsigned char byte, unsigned low, unsigned high) {
 
 }  // namespace
 
-Utf8Step utf8_step(std::string_view text, int64_t at) {
+Utf8Step utf8_step_beyond_ascii(std::string_view text, int64_t at) {
   const auto byte = [&](int64_t i) { return static_cast<unsigned char>(text[i]); };
   const int64_t size = static_cast<int64_t>(text.size());
   const unsigned char lead = byte(at);
-  if (lead < 0x80) return {lead, 1, true};
   int64_t length = 0;
   unsigned low = 0x80;
   unsigned high = 0xBF;
@@ -47,6 +48,14 @@ Utf8Step utf8_step(std::string_view text, int64_t at) {
 std::optional<int64_t> first_invalid_utf8(std::string_view text) {
   const int64_t size = static_cast<int64_t>(text.size());
   for (int64_t at = 0; at < size;) {
+    uint64_t eight = 0;
+    if (at + 8 <= size) {
+      std::memcpy(&eight, text.data() + at, sizeof(eight));
+      if ((eight & 0x8080808080808080) == 0) {
+        at += 8;
+        continue;
+      }
+    }
     const Utf8Step step = utf8_step(text, at);
     if (!step.valid) return at;
     at += step.length;

@@ -18,7 +18,11 @@ struct Utf8Step {
   int64_t length = 0;
   bool valid = false;
 };
-Utf8Step utf8_step(std::string_view text, int64_t at);
+Utf8Step utf8_step_beyond_ascii(std::string_view text, int64_t at);
+inline Utf8Step utf8_step(std::string_view text, int64_t at) {
+  const auto lead = static_cast<unsigned char>(text[static_cast<size_t>(at)]);
+  return lead < 0x80 ? Utf8Step{lead, 1, true} : utf8_step_beyond_ascii(text, at);
+}
 
 // Byte offset of the first broken sequence.
 std::optional<int64_t> first_invalid_utf8(std::string_view text);

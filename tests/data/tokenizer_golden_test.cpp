@@ -119,6 +119,26 @@ INSTANTIATE_TEST_SUITE_P(Tokenizers, HuggingFaceVectors,
                          ::testing::Values(VectorCase{"llama2", "llama2"},
                                            VectorCase{"qwen3", "qwen3"}));
 
+// Made by tools/make_tokenizer_goldens.py.
+TEST(TokenizerGolden, OwnTokenizersMatchHuggingFace) {
+  const TempFolder folder;
+  int64_t checked = 0;
+  for (const std::string& line :
+       lines_of(std::filesystem::path(ATHANOR_SOURCE_DIR) / "tests/data/tokenizer_golden.jsonl")) {
+    const auto golden = nlohmann::json::parse(line);
+    const Tokenizer tokenizer =
+        Tokenizer::load(folder.write("tokenizer.json", golden["tokenizer"].dump()));
+    for (int round = 0; round < 2; ++round) {  // the second time from the cache of words
+      for (const auto& [text, ids] :
+           golden["cases"].get<std::vector<std::pair<std::string, std::vector<int32_t>>>>()) {
+        EXPECT_EQ(tokenizer.encode(text, false), ids) << golden["name"] << ": " << text;
+        ++checked;
+      }
+    }
+  }
+  EXPECT_GE(checked, 800);
+}
+
 TEST(TokenizerGolden, SpecialTokensComeFromTheConfigFiles) {
   const auto data = test_data();
   if (!data) GTEST_SKIP() << "ATHANOR_TEST_DATA is not set to the shared test data";
