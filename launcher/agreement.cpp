@@ -14,9 +14,10 @@
 namespace athanor {
 namespace {
 
-constexpr const char* kMayDiffer[] = {"output_dir", "overwrite_output_dir", "logging_steps",
-                                      "threads",    "memory_budget",        "zero.nvme_path",
-                                      "pin_threads"};
+constexpr const char* kMayDiffer[] = {
+    "output_dir",      "overwrite_output_dir",     "logging_steps", "threads",
+    "memory_budget",   "zero.nvme_path",           "pin_threads",   "data_cache",
+    "overwrite_cache", "preprocessing_num_workers"};
 
 // Of no meaning for what is computed: how this start came about.
 constexpr const char* kOfTheStart[] = {"resume_from_checkpoint", "max_restarts"};

@@ -32,7 +32,7 @@ struct Piece {
 };
 
 // Stretches of tokens that are all trained or all not, as text with its special tokens.
-std::vector<Piece> pieces_of(const Sample& sample, const Tokenizer* tokenizer) {
+std::vector<Piece> pieces_of(const SampleView& sample, const Tokenizer* tokenizer) {
   std::vector<Piece> pieces;
   std::optional<StreamDecoder> decoder;
   if (tokenizer != nullptr) decoder.emplace(*tokenizer, false);
@@ -62,15 +62,16 @@ std::string harmless(const std::string& text) {
   return result;
 }
 
-int64_t length(const Sample& sample) { return static_cast<int64_t>(sample.input_ids.size()); }
+int64_t length(const SampleView& sample) { return static_cast<int64_t>(sample.input_ids.size()); }
 
 // Samples that have the tokens of an earlier one from another record.
 int64_t count_duplicates(const BatchSource& data) {
   std::map<std::vector<int32_t>, SampleOrigin> seen;
   int64_t duplicates = 0;
   for (int64_t id = 0; id < data.samples(); ++id) {
-    const Sample& sample = data.sample(id);
-    const auto [found, is_new] = seen.emplace(sample.input_ids, sample.origin);
+    const SampleView sample = data.sample(id);
+    const auto [found, is_new] = seen.emplace(
+        std::vector<int32_t>(sample.input_ids.begin(), sample.input_ids.end()), sample.origin);
     const SampleOrigin& first = found->second;
     if (!is_new && (first.file != sample.origin.file || first.line != sample.origin.line)) {
       ++duplicates;
@@ -122,6 +123,7 @@ Json report_of(const RunData& data, const RunConfig& config, const Tokenizer* to
   }
   int64_t tokens = 0;
   for (int64_t id = 0; id < data.train.samples(); ++id) tokens += length(data.train.sample(id));
+  result["cache"] = {{"use", cache_use_name(data.cache)}, {"file", data.cache.file.string()}};
   result["records"] = report.records;
   result["train_samples"] = data.train.samples();
   result["eval_samples"] = data.eval ? data.eval->samples() : 0;
@@ -143,7 +145,7 @@ Json report_of(const RunData& data, const RunConfig& config, const Tokenizer* to
   }
   result["samples"] = Json::array();
   for (int64_t id = 0; id < std::min(samples_shown, data.train.samples()); ++id) {
-    const Sample& sample = data.train.sample(id);
+    const SampleView sample = data.train.sample(id);
     Json pieces = Json::array();
     for (const Piece& piece : pieces_of(sample, tokenizer)) {
       pieces.push_back({{"text", piece.text}, {"trained", piece.trained}});
@@ -161,6 +163,9 @@ void print_counts(const Json& report, const RunConfig& config) {
     std::printf("%s: %s records, %s\n", file["file"].get<std::string>().c_str(),
                 file["records"].dump().c_str(), file["format"].get<std::string>().c_str());
   }
+  const std::string kept = report["cache"]["file"].get<std::string>();
+  std::printf("cache: %s%s%s\n", report["cache"]["use"].get<std::string>().c_str(),
+              kept.empty() ? "" : ", kept in ", kept.c_str());
   std::printf("samples: %s to train, %s to evaluate; %s without a token to learn, %s cut\n",
               report["train_samples"].dump().c_str(), report["eval_samples"].dump().c_str(),
               report["skipped_without_target"].dump().c_str(), report["truncated"].dump().c_str());
@@ -211,7 +216,7 @@ int run_data(const DataArguments& arguments) {
   RunConfig config = load_run_config(arguments.config, arguments.overrides, kRequired);
   config.skip_bad = true;  // this is where bad records are looked at
   resolve_auto(config);
-  const RunData data = load_run_data(resolve_run(config, 1));
+  const RunData data = load_run_data(resolve_run(config, 1), default_data_cache());
   std::optional<Tokenizer> tokenizer;
   const std::filesystem::path model = config.model_name_or_path;
   if (std::filesystem::exists(model / "tokenizer.json")) tokenizer.emplace(Tokenizer::load(model));

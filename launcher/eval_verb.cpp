@@ -53,7 +53,7 @@ int run_eval(const EvalArguments& arguments) {
   // Nothing is trained: without an adapter to read there is nothing to add to the base.
   if (config.adapter_name_or_path.empty()) config.finetuning_type = FinetuningOption::kFull;
   const ResolvedRun run = resolve_run(config, 1);
-  const RunData data = load_run_data(run);
+  const RunData data = load_run_data(run, default_data_cache());
   const BatchSource& samples = data.eval ? *data.eval : data.train;
   log_info("eval: " + model + " on " + std::to_string(samples.samples()) + " samples" +
            (data.eval ? " kept apart by val_size" : ""));

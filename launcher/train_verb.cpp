@@ -236,6 +236,7 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
   options.threads = threads;
   if (process.world_size > 1) options.staging_bytes = exchange_staging_bytes(world);
   const std::vector<std::filesystem::path> checkpoints = find_checkpoints(config, world);
+  fix_template_date(config);
   {  // Shapes and files, before anything is sized or planned by what config.json claims.
     RunConfig undecided = config;
     resolve_auto(undecided);
@@ -261,11 +262,11 @@ int run_train(const TrainArguments& arguments, const std::atomic<int>& stop) {
            std::to_string(run.spec.trainable_parameters()) + " trained");
   if (!decided.empty()) log_info(decided);
   const int64_t planned = check_fits(arguments, config, options, machine, process.rank == 0);
-  const RunData data = load_run_data(run);
+  const RunData data = load_run_data(run, default_data_cache());
   log_info("data: " + std::to_string(data.report.records) + " records, " +
            std::to_string(data.report.tokens) + " tokens, " +
            std::to_string(data.report.target_tokens) + " of them trained, " +
-           std::to_string(data.train.rows()) + " rows");
+           std::to_string(data.train.rows()) + " rows" + cache_text(data.cache));
   if (process.rank == 0) {
     for (const std::string& warning : data_warnings(data.report)) log_warning("data: " + warning);
   }

@@ -3,9 +3,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "runtime/train/data_cache.h"
 
 namespace athanor {
 
@@ -97,6 +100,12 @@ struct TokenizeArguments {
   bool special = false;
 };
 int run_tokenize(const TokenizeArguments& arguments);
+
+// Where tokenised data are kept with data_cache: auto: athanor/data in $XDG_CACHE_HOME or
+// ~/.cache; empty when the environment names neither.
+std::filesystem::path default_data_cache();
+const char* cache_use_name(const CacheUse& use);  // off, hit or miss
+std::string cache_text(const CacheUse& use);      // behind a line about the data
 
 struct DataArguments : ConfigArguments {
   bool json = false;

@@ -12,15 +12,16 @@ namespace {
 constexpr const char* kAllowed[] = {
     // Judged by content: base model files, and the micro-batches that the data becomes.
     "model_name_or_path", "adapter_name_or_path", "dataset", "dataset_dir", "template", "stage",
-    "cutoff_len", "packing", "train_on_prompt", "mask_history", "max_samples", "val_size",
-    "mix_strategy", "interleave_probs", "skip_bad",
+    "cutoff_len", "packing", "group_by_length", "template_date", "train_on_prompt", "mask_history",
+    "max_samples", "val_size", "mix_strategy", "interleave_probs", "skip_bad",
     // Judged as rows a step.
     "gradient_accumulation_steps", "global_batch_size",
     // Where and when, not what.
     "do_train", "logging_steps", "eval_steps", "save_steps", "save_total_limit",
     "save_in_background", "max_restarts", "resume_from_checkpoint", "resume_with_changes",
     "output_dir", "overwrite_output_dir", "device", "threads", "pin_threads", "ranks",
-    "memory_budget", "gradient_checkpointing"};
+    "memory_budget", "gradient_checkpointing", "data_cache", "overwrite_cache",
+    "preprocessing_num_workers"};
 
 constexpr const char* kRefused[] = {"finetuning_type",
                                     "train_from_scratch",
@@ -62,6 +63,12 @@ ChangeRule change_rule(const std::string& key) {
   }
   if (std::ranges::find(kRefused, key) != std::end(kRefused)) return ChangeRule::kRefused;
   return ChangeRule::kNeedsFlag;
+}
+
+std::string saved_template_date(const Manifest& manifest) {
+  const FlatSettings saved = flat_settings(manifest.config);
+  const std::string* date = value_of(saved, "template_date");
+  return date == nullptr ? "" : *date;
 }
 
 std::vector<SettingChange> changed_settings(const Manifest& manifest, const RunConfig& now) {

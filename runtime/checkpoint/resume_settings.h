@@ -17,6 +17,9 @@ enum class ChangeRule {
 };
 ChangeRule change_rule(const std::string& key);
 
+// The date that the run's templates see; empty when they do not ask.
+std::string saved_template_date(const Manifest& manifest);
+
 struct SettingChange {
   std::string key;
   std::string saved;

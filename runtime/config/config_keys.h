@@ -119,12 +119,17 @@ void describe_model_and_data(Visitor& v, Config& c) {
   v.list("interleave_probs", c.interleave_probs);
   v.boolean("skip_bad", c.skip_bad);
   v.text("template", c.template_name);
+  v.text("template_date", c.template_date);
   v.integer("cutoff_len", c.cutoff_len, kPositive);
   v.boolean("packing", c.packing);
+  v.boolean("group_by_length", c.group_by_length);
   v.boolean("train_on_prompt", c.train_on_prompt);
   v.boolean("mask_history", c.mask_history);
   v.integer("max_samples", c.max_samples, kPositive);
   v.real("val_size", c.val_size, kNonNegative);
+  v.text("data_cache", c.data_cache);
+  v.boolean("overwrite_cache", c.overwrite_cache);
+  v.integer("preprocessing_num_workers", c.preprocessing_num_workers, IntRange{1, 1024});
 }
 
 template <class Visitor, class Config>

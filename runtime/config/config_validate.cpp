@@ -2,6 +2,7 @@
 #include "runtime/config/config_validate.h"
 
 #include <bit>
+#include <ctime>
 #include <string>
 
 #include "core/error.h"
@@ -55,6 +56,12 @@ void check_model(const RunConfig& config, Problems& problems) {
   }
 }
 
+bool is_date(const std::string& text) {
+  std::tm when = {};
+  const char* rest = strptime(text.c_str(), "%Y-%m-%d", &when);
+  return rest != nullptr && *rest == '\0' && text.size() == 10;
+}
+
 void check_rest(const RunConfig& config, Problems& problems) {
   if (!config.do_train) {
     problems.add("do_train", "false", "true (athanor eval only evaluates)");
@@ -62,6 +69,13 @@ void check_rest(const RunConfig& config, Problems& problems) {
   if (config.train_on_prompt && config.mask_history) {
     problems.add("mask_history", "true", "false, or train_on_prompt: false");
   }
+  if (config.group_by_length && config.packing) {
+    problems.add("group_by_length", "true", "false, or packing: false");
+  }
+  if (!config.template_date.empty() && !is_date(config.template_date)) {
+    problems.add("template_date", in_quotes(config.template_date, 120), "a date, YYYY-MM-DD");
+  }
+  if (config.data_cache.empty()) problems.add("data_cache", "nothing", "auto, none or a folder");
   const bool nvme = config.zero.offload_param == OffloadOption::kNvme ||
                     config.zero.offload_optimizer == OffloadOption::kNvme ||
                     config.zero.offload_activations == OffloadOption::kNvme;

@@ -74,12 +74,17 @@ struct RunConfig {
   std::vector<std::string> interleave_probs;  // numbers, one for each dataset
   bool skip_bad = false;                      // leave bad records out
   std::string template_name;  // key `template`; absent: the model's own chat template
+  std::string template_date;  // YYYY-MM-DD that templates see; absent: the day of the first start
   int64_t cutoff_len = 2048;
   bool packing = false;
+  bool group_by_length = false;  // rows of like length in a micro-batch
   bool train_on_prompt = false;
   bool mask_history = false;
   std::optional<int64_t> max_samples;
-  double val_size = 0.0;  // below 1 a share of the data, from 1 on a number of rows
+  double val_size = 0.0;            // below 1 a share of the data, from 1 on a number of rows
+  std::string data_cache = "auto";  // of tokenised data: auto, none or a folder
+  bool overwrite_cache = false;     // tokenise again
+  std::optional<int64_t> preprocessing_num_workers;  // threads that tokenise; absent: all cores
 
   int64_t per_device_train_batch_size = 1;
   std::optional<int64_t> gradient_accumulation_steps;

@@ -10,28 +10,29 @@
 
 #include "core/error.h"
 #include "runtime/data/permutation.h"
-#include "runtime/data/sample_builder.h"
 
 namespace athanor {
 namespace {
 
 constexpr int64_t kPackingWindow = 1024;  // samples
 
+constexpr int64_t kGroupedBatches = 64;  // whose rows are sorted together
+// Stream numbers of permutation(): epochs, and epochs with this bit for the order of groups.
+constexpr uint64_t kGroupStream = uint64_t{1} << 62;
+
 using Rows = std::vector<std::vector<int64_t>>;
 
-int64_t length(const Sample& sample) { return static_cast<int64_t>(sample.input_ids.size()); }
-
 // Best fit, longest first: each sample goes into the fullest row that still has room.
-void pack_window(const std::vector<Sample>& samples, int64_t begin, int64_t end, int64_t cutoff_len,
+void pack_window(const SampleSet& samples, int64_t begin, int64_t end, int64_t cutoff_len,
                  Rows& rows) {
   std::vector<int64_t> order(end - begin);
   std::iota(order.begin(), order.end(), begin);
   std::stable_sort(order.begin(), order.end(),
-                   [&](int64_t a, int64_t b) { return length(samples[a]) > length(samples[b]); });
+                   [&](int64_t a, int64_t b) { return samples.tokens(a) > samples.tokens(b); });
   std::set<std::pair<int64_t, size_t>> open;  // (room, row)
   const size_t first_row = rows.size();
   for (const int64_t id : order) {
-    const int64_t size = length(samples[id]);
+    const int64_t size = samples.tokens(id);
     auto fit = open.lower_bound({size, 0});
     size_t row = rows.size();
     int64_t room = cutoff_len;
@@ -49,9 +50,9 @@ void pack_window(const std::vector<Sample>& samples, int64_t begin, int64_t end,
   }
 }
 
-Rows make_rows(const std::vector<Sample>& samples, const BatchOptions& options) {
+Rows make_rows(const SampleSet& samples, const BatchOptions& options) {
   Rows rows;
-  const int64_t count = static_cast<int64_t>(samples.size());
+  const int64_t count = samples.size();
   if (options.packing) {
     for (int64_t begin = 0; begin < count; begin += kPackingWindow) {
       pack_window(samples, begin, std::min(count, begin + kPackingWindow), options.cutoff_len,
@@ -64,21 +65,21 @@ Rows make_rows(const std::vector<Sample>& samples, const BatchOptions& options) 
   return rows;
 }
 
-void append(MicroBatch& batch, const Sample& sample, int64_t id) {
-  const int64_t size = length(sample);
+void append(MicroBatch& batch, const SampleView& sample, int64_t id) {
+  const int64_t size = static_cast<int64_t>(sample.input_ids.size());
   batch.input_ids.insert(batch.input_ids.end(), sample.input_ids.begin(), sample.input_ids.end());
   batch.targets.insert(batch.targets.end(), sample.labels.begin() + 1, sample.labels.end());
   batch.targets.push_back(kNoLoss);
   for (int64_t i = 0; i < size; ++i) batch.positions.push_back(static_cast<int32_t>(i));
   batch.cu_seqlens.push_back(narrow<int32_t>(batch.input_ids.size()));
   batch.sample_ids.push_back(id);
-  batch.target_tokens += count_targets(sample);
+  batch.target_tokens += count_targets(sample.labels);
 }
 
 }  // namespace
 
 struct BatchSource::Impl {
-  std::vector<Sample> samples;
+  SampleSet samples;
   BatchOptions options;
   Rows rows;
 
@@ -92,11 +93,39 @@ struct BatchSource::Impl {
     return (static_cast<int64_t>(rows.size()) + per_batch - 1) / per_batch;
   }
 
+  int64_t row_tokens(int64_t row) const {
+    int64_t tokens = 0;
+    for (const int64_t id : rows[static_cast<size_t>(row)]) tokens += samples.tokens(id);
+    return tokens;
+  }
+
+  // Sorts shuffled rows by length within windows, and shuffles the micro-batches that they then
+  // make; one with fewer rows stays the last.
+  void group(std::vector<int64_t>& order, uint64_t epoch) const {
+    const int64_t per_batch = options.rows_per_micro_batch;
+    const int64_t window = per_batch * kGroupedBatches;
+    const int64_t count = static_cast<int64_t>(order.size());
+    for (int64_t begin = 0; begin < count; begin += window) {
+      std::stable_sort(order.begin() + begin, order.begin() + std::min(count, begin + window),
+                       [&](int64_t a, int64_t b) { return row_tokens(a) > row_tokens(b); });
+    }
+    std::vector<int64_t> grouped;
+    grouped.reserve(order.size());
+    for (const int64_t batch : permutation(count / per_batch, options.seed, kGroupStream | epoch)) {
+      const auto first = order.begin() + batch * per_batch;
+      grouped.insert(grouped.end(), first, first + per_batch);
+    }
+    grouped.insert(grouped.end(), order.begin() + count / per_batch * per_batch, order.end());
+    order = std::move(grouped);
+  }
+
   std::shared_ptr<const std::vector<int64_t>> order_of(int64_t epoch) {
     const std::lock_guard lock(mutex);
     if (cached_epoch != epoch) {
-      cached_order = std::make_shared<const std::vector<int64_t>>(permutation(
-          static_cast<int64_t>(rows.size()), options.seed, static_cast<uint64_t>(epoch)));
+      std::vector<int64_t> order = permutation(static_cast<int64_t>(rows.size()), options.seed,
+                                               static_cast<uint64_t>(epoch));
+      if (options.group_by_length) group(order, static_cast<uint64_t>(epoch));
+      cached_order = std::make_shared<const std::vector<int64_t>>(std::move(order));
       cached_epoch = epoch;
     }
     return cached_order;
@@ -115,17 +144,14 @@ struct BatchSource::Impl {
   }
 };
 
-BatchSource::BatchSource(std::vector<Sample> samples, const BatchOptions& options)
+BatchSource::BatchSource(SampleSet samples, const BatchOptions& options)
     : impl_(std::make_unique<Impl>()) {
   ATHANOR_CHECK(options.rows_per_micro_batch >= 1,
                 "rows_per_micro_batch is " + std::to_string(options.rows_per_micro_batch));
-  for (size_t i = 0; i < samples.size(); ++i) {
-    const Sample& sample = samples[i];
-    ATHANOR_CHECK(sample.labels.size() == sample.input_ids.size() && length(sample) >= 1 &&
-                      length(sample) <= options.cutoff_len,
-                  "sample " + std::to_string(i) + " has " + std::to_string(length(sample)) +
-                      " tokens and " + std::to_string(sample.labels.size()) +
-                      " labels, cutoff_len is " + std::to_string(options.cutoff_len));
+  for (int64_t i = 0; i < samples.size(); ++i) {
+    ATHANOR_CHECK(samples.tokens(i) >= 1 && samples.tokens(i) <= options.cutoff_len,
+                  "sample " + std::to_string(i) + " has " + std::to_string(samples.tokens(i)) +
+                      " tokens, cutoff_len is " + std::to_string(options.cutoff_len));
   }
   impl_->rows = make_rows(samples, options);
   impl_->samples = std::move(samples);
@@ -136,13 +162,13 @@ BatchSource::~BatchSource() = default;
 BatchSource::BatchSource(BatchSource&&) noexcept = default;
 BatchSource& BatchSource::operator=(BatchSource&&) noexcept = default;
 
-int64_t BatchSource::samples() const { return static_cast<int64_t>(impl_->samples.size()); }
+int64_t BatchSource::samples() const { return impl_->samples.size(); }
 int64_t BatchSource::rows() const { return static_cast<int64_t>(impl_->rows.size()); }
 const std::vector<int64_t>& BatchSource::row(int64_t index) const {
   ATHANOR_CHECK(index >= 0 && index < rows(), "row " + std::to_string(index));
   return impl_->rows[index];
 }
-const Sample& BatchSource::sample(int64_t id) const {
+SampleView BatchSource::sample(int64_t id) const {
   ATHANOR_CHECK(id >= 0 && id < samples(), "sample " + std::to_string(id));
   return impl_->samples[id];
 }
@@ -160,7 +186,7 @@ MicroBatch BatchSource::micro_batch(int64_t epoch, int64_t index) const {
 int64_t BatchSource::target_tokens(int64_t epoch, int64_t index) const {
   int64_t targets = 0;
   impl_->for_each_row(epoch, index, [&](const std::vector<int64_t>& row) {
-    for (const int64_t id : row) targets += count_targets(impl_->samples[id]);
+    for (const int64_t id : row) targets += count_targets(impl_->samples[id].labels);
   });
   return targets;
 }

@@ -5,9 +5,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "runtime/data/dataset.h"
+#include "runtime/data/sample_set.h"
 
 namespace athanor {
 
@@ -25,6 +27,7 @@ struct BatchOptions {
   int64_t rows_per_micro_batch = 1;  // B
   int64_t cutoff_len = 2048;         // longest row
   bool packing = false;              // rows of several samples; else one each
+  bool group_by_length = false;      // micro-batches of rows of like length
   bool shuffle = true;               // rows in a new order each epoch; false for evaluation
   uint64_t seed = 42;
 };
@@ -33,14 +36,16 @@ struct BatchOptions {
 class BatchSource {
  public:
   // Every sample has 1 to cutoff_len tokens and as many labels.
-  BatchSource(std::vector<Sample> samples, const BatchOptions& options);
+  BatchSource(SampleSet samples, const BatchOptions& options);
+  BatchSource(std::vector<Sample> samples, const BatchOptions& options)
+      : BatchSource(SampleSet(std::move(samples)), options) {}
   ~BatchSource();
   BatchSource(BatchSource&&) noexcept;
   BatchSource& operator=(BatchSource&&) noexcept;
 
   int64_t samples() const;
   // By the ids that row() and MicroBatch::sample_ids hold; its origin is the record.
-  const Sample& sample(int64_t id) const;
+  SampleView sample(int64_t id) const;
   int64_t rows() const;
   // Sample ids of a row, before shuffling.
   const std::vector<int64_t>& row(int64_t index) const;

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "runtime/data/chat_source.h"
+#include "runtime/data/data_inputs.h"
 #include "runtime/data/jinja/template.h"
 #include "runtime/data/json_text.h"
 #include "runtime/data/utf8.h"
@@ -51,6 +52,7 @@ struct ChatTemplate::Impl {
   std::map<std::string, std::string> special_tokens;
   std::string name;
   std::string end_of_turn;
+  std::string date;
 
   // The first `count` messages.
   jinja::Rendered render(const Conversation& conversation, size_t count, bool open_answer) const {
@@ -63,7 +65,7 @@ struct ChatTemplate::Impl {
     variables.set("add_generation_prompt", jinja::Value(open_answer));
     for (const auto& [key, token] : special_tokens) variables.set(key, jinja::Value(token));
     const bool tools = with_tools && !conversation.tools.is_none();
-    return (tools ? *with_tools : plain).render(jinja::Value(std::move(variables)));
+    return (tools ? *with_tools : plain).render(jinja::Value(std::move(variables)), date);
   }
 
   // A beginning of the conversation; nothing when the template refuses it.
@@ -168,13 +170,14 @@ ChatTemplate::~ChatTemplate() = default;
 ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
 ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
 
-ChatTemplate ChatTemplate::load(const std::string& name, const std::filesystem::path& model_dir) {
+ChatTemplate ChatTemplate::load(const std::string& name, const std::filesystem::path& model_dir,
+                                const std::string& date) {
   const auto parse = [](const TemplateSource& source) {
     return jinja::Template(source.text, source.name);
   };
   const auto make = [&](const TemplateSource& source) {
-    return std::make_unique<Impl>(
-        Impl{parse(source), std::nullopt, special_token_names(model_dir), source.name, ""});
+    return std::make_unique<Impl>(Impl{parse(source), std::nullopt, special_token_names(model_dir),
+                                       source.name, "", date.empty() ? today() : date});
   };
   std::unique_ptr<Impl> impl;
   if (name.empty() || name == "default") {

@@ -35,8 +35,10 @@ class ChatTemplate {
  public:
   // `name`: "" or "default" is the model's own template, else one of runtime/data/templates or a
   // path that ends in .jinja. kConfig when there is none of this name. The names of special tokens
-  // come from model_dir, which may be empty.
-  static ChatTemplate load(const std::string& name, const std::filesystem::path& model_dir);
+  // come from model_dir, which may be empty. `date` (YYYY-MM-DD) is what strftime_now sees in every
+  // rendering; empty: the day of this call.
+  static ChatTemplate load(const std::string& name, const std::filesystem::path& model_dir,
+                           const std::string& date = "");
   ~ChatTemplate();
   ChatTemplate(ChatTemplate&&) noexcept;
   ChatTemplate& operator=(ChatTemplate&&) noexcept;

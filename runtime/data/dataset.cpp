@@ -2,8 +2,11 @@
 #include "runtime/data/dataset.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <exception>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "core/error.h"
 #include "runtime/data/dataset_info.h"
@@ -13,6 +16,7 @@
 #include "runtime/data/record.h"
 #include "runtime/data/record_reader.h"
 #include "runtime/data/sample_builder.h"
+#include "runtime/data/sample_set.h"
 #include "runtime/data/utf8.h"
 
 namespace athanor {
@@ -48,7 +52,7 @@ using SamplesByRecord = std::vector<RecordSamples>;
 void keep_samples(std::vector<Sample> built, SamplesByRecord& out, DatasetReport& report) {
   RecordSamples kept{static_cast<int64_t>(report.files.size()), {}};
   for (Sample& sample : built) {
-    const int64_t targets = count_targets(sample);
+    const int64_t targets = count_targets(sample.labels);
     if (targets == 0) {
       ++report.skipped_without_target;
       continue;
@@ -61,50 +65,126 @@ void keep_samples(std::vector<Sample> built, SamplesByRecord& out, DatasetReport
   if (!kept.samples.empty()) out.push_back(std::move(kept));
 }
 
-// Reads the records of one file.
+void add_seen(const SeenCounts& seen, DatasetReport& report) {
+  report.truncated += seen.truncated;
+  report.chats += seen.chats;
+  report.last_turn_only += seen.last_turn_only;
+  report.double_bos += seen.double_bos;
+  report.ends_trained += seen.ends_trained;
+}
+
+// Calls work(0) … work(count - 1), which throw nothing, on `workers` threads.
+template <class Work>
+void in_parallel(size_t count, int workers, const Work& work) {
+  std::atomic<size_t> next = 0;
+  const auto run = [&] {
+    for (size_t i = next++; i < count; i = next++) work(i);
+  };
+  std::vector<std::jthread> helpers;
+  for (size_t i = 1; i < std::min(count, static_cast<size_t>(workers)); ++i) {
+    helpers.emplace_back(run);
+  }
+  run();
+}
+
+// Reads the records of one file: texts in blocks, which threads build and one keeps, in the order
+// of the file. So errors and max_samples are what they would be record by record.
 class FileReader {
  public:
-  FileReader(const DatasetSource& source, const DataOptions& options, SampleBuilder& builder,
-             DatasetReport& report)
-      : source_(source), options_(options), builder_(builder), report_(report) {}
+  FileReader(const DatasetSource& source, const DataOptions& options, const SampleBuilder& builder,
+             int workers, DatasetReport& report)
+      : source_(source), options_(options), builder_(builder), workers_(workers), report_(report) {}
 
   void run(SamplesByRecord& out) {
     file_.file = source_.file.string();
-    read_record_texts(source_.file, [&](std::string_view text, TextPlace start) {
-      std::optional<std::vector<Sample>> built = build_or_skip(text, start);
-      if (built) {
-        for (Sample& sample : *built) {
-          sample.origin = {static_cast<int32_t>(report_.files.size()), start.line};
+    std::exception_ptr broken;  // the file itself, behind the records of the block
+    bool more = true;
+    try {
+      read_record_texts(source_.file, [&](std::string_view text, TextPlace start) {
+        block_.push_back({std::string(text), start, {}, {}, nullptr});
+        block_bytes_ += text.size();
+        if (static_cast<int64_t>(block_.size()) < block_records() && block_bytes_ < kBlockBytes) {
+          return true;
         }
-        keep_samples(std::move(*built), out, report_);
-        ++file_.records;
-      }
-      return options_.max_samples == 0 || file_.records < options_.max_samples;
-    });
+        return more = finish_block(out);
+      });
+    } catch (...) {
+      if (block_.empty()) throw;
+      broken = std::current_exception();
+    }
+    if (more) more = finish_block(out);
+    if (broken && more) std::rethrow_exception(broken);
     if (parser_) file_.format = record_format_name(parser_->format());
     report_.records += file_.records;
     report_.files.push_back(std::move(file_));
   }
 
  private:
-  std::optional<std::vector<Sample>> build_or_skip(std::string_view text, TextPlace start) {
-    constexpr size_t kListed = 20;
+  struct Entry {
+    std::string text;
+    TextPlace start;
+    std::vector<Sample> samples;
+    SeenCounts seen;
+    std::exception_ptr error;
+  };
+  static constexpr size_t kBlockBytes = size_t{8} << 20;
+
+  int64_t block_records() const {
+    const int64_t wanted = int64_t{64} * workers_;
+    if (options_.max_samples == 0) return wanted;
+    return std::clamp(options_.max_samples - file_.records, int64_t{1}, wanted);
+  }
+
+  void build_entry(Entry& entry) {
     try {
-      return build(text, start);
-    } catch (const Error& error) {
-      if (!options_.skip_bad || error.kind() != ErrorKind::kBadInput) throw;
-      ++report_.bad_records;
-      if (report_.bad.size() < kListed) report_.bad.push_back(error.message());
-      return std::nullopt;
+      entry.samples = build(entry.text, entry.start, entry.seen);
+    } catch (...) {
+      entry.error = std::current_exception();
     }
   }
 
-  std::vector<Sample> build(std::string_view text, TextPlace start) {
+  // Whether there are more records to read.
+  bool finish_block(SamplesByRecord& out) {
+    std::vector<Entry> block;
+    block.swap(block_);
+    block_bytes_ = 0;
+    // The first record that is read decides how the others are.
+    size_t first = 0;
+    while (!parser_ && first < block.size()) build_entry(block[first++]);
+    in_parallel(block.size() - first, workers_, [&](size_t i) { build_entry(block[first + i]); });
+    for (Entry& entry : block) {
+      if (options_.max_samples != 0 && file_.records >= options_.max_samples) return false;
+      keep(entry, out);
+    }
+    return options_.max_samples == 0 || file_.records < options_.max_samples;
+  }
+
+  void keep(Entry& entry, SamplesByRecord& out) {
+    constexpr size_t kListed = 20;
+    if (entry.error) {
+      try {
+        std::rethrow_exception(entry.error);
+      } catch (const Error& error) {
+        if (!options_.skip_bad || error.kind() != ErrorKind::kBadInput) throw;
+        ++report_.bad_records;
+        if (report_.bad.size() < kListed) report_.bad.push_back(error.message());
+        return;
+      }
+    }
+    for (Sample& sample : entry.samples) {
+      sample.origin = {static_cast<int32_t>(report_.files.size()), entry.start.line};
+    }
+    add_seen(entry.seen, report_);
+    keep_samples(std::move(entry.samples), out, report_);
+    ++file_.records;
+  }
+
+  std::vector<Sample> build(std::string_view text, TextPlace start, SeenCounts& seen) {
     const nlohmann::json json = parse_record_json(text, file_.file, start);
     const JsonField record(json, place_name(file_.file, start));
     try {
       if (!parser_) parser_.emplace(record, source_.columns);
-      return builder_.build(parser_->parse(record, text, builder_.vocab_size()));
+      return builder_.build(parser_->parse(record, text, builder_.vocab_size()), seen);
     } catch (const Error& error) {
       std::string message = error.message();
       if (!message.starts_with(record.place())) message = record.place() + ": " + message;
@@ -115,10 +195,13 @@ class FileReader {
 
   const DatasetSource& source_;
   const DataOptions& options_;
-  SampleBuilder& builder_;
+  const SampleBuilder& builder_;
+  int workers_;
   DatasetReport& report_;
   DatasetFileReport file_;
   std::optional<RecordParser> parser_;
+  std::vector<Entry> block_;
+  size_t block_bytes_ = 0;
 };
 
 int64_t validation_records(double val_size, int64_t records) {
@@ -176,9 +259,10 @@ std::string file_names(const DatasetReport& report) {
 
 }  // namespace
 
-LoadedData load_data(const DataOptions& options, const Tokenizer* tokenizer, int64_t vocab_size) {
+LoadedData load_data(const DataOptions& options, const Tokenizer* tokenizer, int64_t vocab_size,
+                     int workers) {
   check_options(options);
-  SampleBuilder builder(options, tokenizer, vocab_size);
+  const SampleBuilder builder(options, tokenizer, vocab_size);
   std::vector<DatasetSource> sources;
   for (const std::string& entry : options.datasets) {
     sources.push_back(resolve_dataset(entry, options.dataset_dir));
@@ -186,13 +270,8 @@ LoadedData load_data(const DataOptions& options, const Tokenizer* tokenizer, int
   LoadedData data;
   SamplesByRecord records;
   for (const DatasetSource& source : sources) {
-    FileReader(source, options, builder, data.report).run(records);
+    FileReader(source, options, builder, workers, data.report).run(records);
   }
-  data.report.truncated = builder.seen().truncated;
-  data.report.chats = builder.seen().chats;
-  data.report.last_turn_only = builder.seen().last_turn_only;
-  data.report.double_bos = builder.seen().double_bos;
-  data.report.ends_trained = builder.seen().ends_trained;
   if (records.empty()) {
     throw Error(ErrorKind::kBadInput,
                 "dataset: " + file_names(data.report) +

@@ -52,6 +52,7 @@ struct DataOptions {
   std::vector<double> interleave_probs;  // how likely each set is next; empty: strictly in turn
   bool skip_bad = false;                 // leave bad records out instead of stopping at the first
   uint64_t seed = 42;
+  std::string date;  // YYYY-MM-DD that templates see (strftime_now); empty: today
 };
 
 struct DatasetFileReport {
@@ -83,8 +84,10 @@ struct LoadedData {
 
 // `tokenizer` may be null when all records are pre-tokenised (else kConfig). Every id is checked
 // against vocab_size, the number of rows of the model's embedding. Bad records are kBadInput
-// "file:line:column: …", missing files and bad options kConfig.
-LoadedData load_data(const DataOptions& options, const Tokenizer* tokenizer, int64_t vocab_size);
+// "file:line:column: …", missing files and bad options kConfig. The result is the same for any
+// number of worker threads.
+LoadedData load_data(const DataOptions& options, const Tokenizer* tokenizer, int64_t vocab_size,
+                     int workers = 1);
 
 // What in the report is likely a mistake, a line each.
 std::vector<std::string> data_warnings(const DatasetReport& report);

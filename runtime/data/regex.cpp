@@ -100,6 +100,14 @@ std::vector<ByteSpan> Regex::find_all(std::string_view text) const {
   return matches;
 }
 
+std::string regex_version() {
+  char text[64] = {};
+  pcre2_config(PCRE2_CONFIG_VERSION, text);
+  char tables[64] = {};
+  pcre2_config(PCRE2_CONFIG_UNICODE_VERSION, tables);
+  return std::string("PCRE2 ") + text + ", Unicode " + tables;
+}
+
 Pattern Pattern::literal(std::string text) { return Pattern(std::move(text)); }
 Pattern Pattern::regex(const std::string& pattern) { return Pattern(Regex(pattern)); }
 

@@ -28,6 +28,9 @@ class Regex {
   std::unique_ptr<Impl> impl_;
 };
 
+// Name and version of the library, which decide what \p{…} means.
+std::string regex_version();
+
 class Pattern {
  public:
   static Pattern literal(std::string text);

@@ -10,12 +10,6 @@
 
 namespace athanor {
 
-int64_t count_targets(const Sample& sample) {
-  if (sample.labels.empty()) return 0;
-  return std::count_if(sample.labels.begin() + 1, sample.labels.end(),
-                       [](int32_t label) { return label != kNoLoss; });
-}
-
 SampleBuilder::SampleBuilder(const DataOptions& options, const Tokenizer* tokenizer,
                              int64_t vocab_size)
     : options_(options), tokenizer_(tokenizer), vocab_size_(vocab_size) {
@@ -23,9 +17,11 @@ SampleBuilder::SampleBuilder(const DataOptions& options, const Tokenizer* tokeni
   if (!own) chat_template();
 }
 
-const ChatTemplate& SampleBuilder::chat_template() {
+const ChatTemplate& SampleBuilder::chat_template() const {
+  const std::lock_guard lock(mutex_);
   if (!template_) {
-    template_.emplace(ChatTemplate::load(options_.template_name, options_.model_dir));
+    template_.emplace(
+        ChatTemplate::load(options_.template_name, options_.model_dir, options_.date));
     if (tokenizer_ != nullptr && !template_->end_of_turn().empty()) {
       turn_end_ = tokenizer_->encode(template_->end_of_turn(), false).front();
     }
@@ -33,10 +29,10 @@ const ChatTemplate& SampleBuilder::chat_template() {
   return *template_;
 }
 
-std::vector<Sample> SampleBuilder::build(Record record) {
+std::vector<Sample> SampleBuilder::build(Record record, SeenCounts& seen) const {
   if (auto* tokens = std::get_if<TokenRecord>(&record)) {
     Sample sample{std::move(tokens->input_ids), std::move(tokens->labels), {}};
-    return options_.stage == Stage::kPt ? split(sample) : truncate(std::move(sample));
+    return options_.stage == Stage::kPt ? split(sample) : truncate(std::move(sample), seen);
   }
   if (tokenizer_ == nullptr) {
     throw Error(ErrorKind::kConfig,
@@ -54,33 +50,33 @@ std::vector<Sample> SampleBuilder::build(Record record) {
     const size_t before = sample.input_ids.size();
     append_eos(sample.input_ids);
     if (sample.input_ids.size() > before) sample.labels.push_back(sample.input_ids.back());
-    return truncate(std::move(sample));
+    return truncate(std::move(sample), seen);
   }
-  return conversation(std::get<Conversation>(record));
+  return conversation(std::get<Conversation>(record), seen);
 }
 
-std::vector<Sample> SampleBuilder::conversation(const Conversation& chat) {
+std::vector<Sample> SampleBuilder::conversation(const Conversation& chat, SeenCounts& seen) const {
   const RenderedChat rendered = chat_template().render(chat, options_.mask_history);
   if (options_.stage == Stage::kPt) return whole_text(rendered.text, false);
-  ++seen_.chats;
-  seen_.last_turn_only += rendered.last_turn_only ? 1 : 0;
+  ++seen.chats;
+  seen.last_turn_only += rendered.last_turn_only ? 1 : 0;
   const ByteSpan everything{0, static_cast<int64_t>(rendered.text.size())};
   const std::span<const ByteSpan> trained =
       options_.train_on_prompt ? std::span(&everything, 1) : std::span(rendered.trained);
   Encoding encoding = tokenize(rendered.text, false);
   const std::optional<int32_t> bos = tokenizer_->bos_id();
   if (bos && encoding.ids.size() > 1 && encoding.ids[0] == *bos && encoding.ids[1] == *bos) {
-    ++seen_.double_bos;
+    ++seen.double_bos;
   }
   Sample sample = marked(std::move(encoding), trained);
-  seen_.ends_trained += std::any_of(sample.labels.begin(), sample.labels.end(),
-                                    [&](int32_t id) { return ends_turn(id); })
-                            ? 1
-                            : 0;
-  return truncate(std::move(sample));
+  seen.ends_trained += std::any_of(sample.labels.begin(), sample.labels.end(),
+                                   [&](int32_t id) { return ends_turn(id); })
+                           ? 1
+                           : 0;
+  return truncate(std::move(sample), seen);
 }
 
-std::vector<Sample> SampleBuilder::whole_text(std::string_view text, bool special_tokens) {
+std::vector<Sample> SampleBuilder::whole_text(std::string_view text, bool special_tokens) const {
   Sample sample;
   sample.input_ids = tokenize(text, special_tokens).ids;
   append_eos(sample.input_ids);
@@ -104,7 +100,7 @@ Sample SampleBuilder::marked(Encoding encoding, std::span<const ByteSpan> traine
 }
 
 // With the post-processor's tokens when asked for, unless the text already has them.
-Encoding SampleBuilder::tokenize(std::string_view text, bool special_tokens) {
+Encoding SampleBuilder::tokenize(std::string_view text, bool special_tokens) const {
   Encoding encoding = tokenizer_->encode_with_spans(text, false);
   std::vector<int32_t>& ids = encoding.ids;
   if (special_tokens) {
@@ -150,11 +146,11 @@ bool SampleBuilder::ends_turn(int32_t id) const {
   return id == turn_end_ || std::find(ends.begin(), ends.end(), id) != ends.end();
 }
 
-std::vector<Sample> SampleBuilder::truncate(Sample sample) {
+std::vector<Sample> SampleBuilder::truncate(Sample sample, SeenCounts& seen) const {
   if (static_cast<int64_t>(sample.input_ids.size()) > options_.cutoff_len) {
     sample.input_ids.resize(options_.cutoff_len);
     sample.labels.resize(options_.cutoff_len);
-    ++seen_.truncated;
+    ++seen.truncated;
   }
   std::vector<Sample> samples;
   samples.push_back(std::move(sample));

@@ -214,4 +214,6 @@ int64_t grapheme_length(std::string_view text, int64_t at) {
   return end - at;
 }
 
+std::string unicode_version() { return utf8proc_unicode_version(); }
+
 }  // namespace athanor

@@ -20,6 +20,8 @@ bool is_other(char32_t c);            // Cc, Cf, Cs, Co: not what is unassigned
 bool is_word_character(char32_t c);   // \w of UTS #18: alphabetic, marks, Nd, Pc, join controls
 std::string lowercase(char32_t c);    // the full mapping, without context
 
+std::string unicode_version();  // of the tables
+
 enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
 
 // Only stretches that change are rewritten; each stands for all bytes it came from.

@@ -103,6 +103,7 @@ std::vector<fs::path> find_checkpoints(RunConfig& config, int world) {
     return usable;
   }
   for (const std::string& line : check_settings(*newest, config)) warn_once(line);
+  if (config.template_date.empty()) config.template_date = saved_template_date(*newest);
   const std::string more_lanes = adopt_numerics(config, *newest, world);
   if (!more_lanes.empty()) warn_once(more_lanes);
   check_step_size(config, *newest, world);

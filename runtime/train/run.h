@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <filesystem>
 #include <memory>
 #include <optional>
 
@@ -9,6 +10,7 @@
 #include "core/buffer.h"
 #include "runtime/data/batch.h"
 #include "runtime/data/dataset.h"
+#include "runtime/train/data_cache.h"
 #include "runtime/train/session.h"
 #include "runtime/train/timeline.h"
 #include "sharding/comm/communicator.h"
@@ -20,10 +22,15 @@ struct RunData {
   BatchSource train;
   std::optional<BatchSource> eval;
   DatasetReport report;
+  CacheUse cache;
 };
 
-// Tokenises everything; ids are checked against the model's vocabulary.
-RunData load_run_data(const ResolvedRun& run);
+// Tokenises everything, or takes it from the cache; ids are checked against the model's vocabulary.
+// auto_cache: the folder that data_cache: auto means; empty: nothing is kept.
+RunData load_run_data(const ResolvedRun& run, const std::filesystem::path& auto_cache = {});
+
+// The date that templates see becomes a setting of the run, if its template asks for it.
+void fix_template_date(RunConfig& config);
 
 struct RunSteps {
   int64_t per_epoch = 0;

@@ -4,15 +4,19 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <thread>
 #include <utility>
 
-#include "runtime/data/tokenizer.h"
+#include "core/error.h"
+#include "runtime/data/data_inputs.h"
+#include "runtime/train/data_cache.h"
 #include "runtime/train/run.h"
 
 namespace athanor {
 
-RunData load_run_data(const ResolvedRun& run) {
-  const RunConfig& config = run.config;
+namespace {
+
+DataOptions data_options(const RunConfig& config) {
   DataOptions options;
   options.stage = config.stage == StageOption::kPt ? Stage::kPt : Stage::kSft;
   options.datasets = config.dataset;
@@ -37,14 +41,41 @@ RunData load_run_data(const ResolvedRun& run) {
   }
   options.skip_bad = config.skip_bad;
   options.seed = static_cast<uint64_t>(config.seed);
-  std::optional<Tokenizer> tokenizer;
-  if (std::filesystem::exists(std::filesystem::path(config.model_name_or_path) /
-                              "tokenizer.json")) {
-    tokenizer = Tokenizer::load(config.model_name_or_path);
+  options.date = config.template_date;
+  return options;
+}
+
+DataCache cache_of(const RunConfig& config, const std::filesystem::path& auto_cache) {
+  DataCache cache;
+  if (config.data_cache == "auto") {
+    cache.folder = auto_cache;
+  } else if (config.data_cache != "none") {
+    cache.folder = config.data_cache;
   }
-  LoadedData loaded =
-      load_data(options, tokenizer ? &*tokenizer : nullptr, run.spec.config.vocab_size);
-  if (loaded.train.empty()) {
+  cache.rebuild = config.overwrite_cache;
+  return cache;
+}
+
+int workers_of(const RunConfig& config) {
+  const int64_t cores = std::max(1u, std::thread::hardware_concurrency());
+  return narrow<int>(config.preprocessing_num_workers.value_or(config.threads.value_or(cores)));
+}
+
+}  // namespace
+
+void fix_template_date(RunConfig& config) {
+  if (config.template_date.empty() && template_uses_date(data_options(config))) {
+    config.template_date = today();
+  }
+}
+
+RunData load_run_data(const ResolvedRun& run, const std::filesystem::path& auto_cache) {
+  const RunConfig& config = run.config;
+  DataOptions options = data_options(config);
+  if (options.date.empty()) options.date = today();
+  PreparedData loaded = prepare_data(options, run.spec.config.vocab_size,
+                                     cache_of(config, auto_cache), workers_of(config));
+  if (loaded.train.size() == 0) {
     throw Error(ErrorKind::kBadInput,
                 "dataset: no sample with a token to learn (" +
                     std::to_string(loaded.report.records) + " records read, " +
@@ -54,9 +85,11 @@ RunData load_run_data(const ResolvedRun& run) {
   batch.rows_per_micro_batch = config.per_device_train_batch_size;
   batch.cutoff_len = config.cutoff_len;
   batch.packing = config.packing;
+  batch.group_by_length = config.group_by_length;
   batch.seed = static_cast<uint64_t>(config.seed);
-  RunData data{BatchSource(std::move(loaded.train), batch), std::nullopt, std::move(loaded.report)};
-  if (!loaded.eval.empty()) {
+  RunData data{BatchSource(std::move(loaded.train), batch), std::nullopt, std::move(loaded.report),
+               std::move(loaded.cache)};
+  if (loaded.eval.size() > 0) {
     batch.shuffle = false;
     data.eval.emplace(std::move(loaded.eval), batch);
   }

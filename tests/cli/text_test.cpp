@@ -61,16 +61,21 @@ TEST_F(TextTest, DataShowsWhatTheModelWillSee) {
         "{\"instruction\": \"Hi\\u001b\", \"output\": \"Yo\"}\nbroken\n");
   const std::vector<std::string> command = {"data", folder_ / "config.yaml", model,
                                             "dataset=" + (folder_ / "chat.jsonl").string(),
-                                            "template=chatml"};
+                                            "template=chatml",
+                                            "data_cache=" + (folder_ / "kept").string()};
   const ProcessResult shown = athanor(command);
   ASSERT_EQ(shown.exit_code, 0) << shown.err;
   EXPECT_NE(shown.out.find("<|im_start|>user\nHi<1B><|im_end|>\n<|im_start|>assistant\n"
                            "⟦Yo<|im_end|>⟧\n"),
             std::string::npos)
       << shown.out;
+  EXPECT_NE(shown.out.find("cache: miss, kept in " + (folder_ / "kept").string()),
+            std::string::npos)
+      << shown.out;
   std::vector<std::string> as_json = command;
   as_json.push_back("--json");
   const Json report = Json::parse(athanor(as_json).out);
+  EXPECT_EQ(report.at("cache").at("use"), "hit");
   EXPECT_EQ(report.at("records"), 2);
   EXPECT_EQ(report.at("duplicates"), 1);
   EXPECT_EQ(report.at("bad_records"), 1);

@@ -97,6 +97,46 @@ TEST_P(Batches, DependOnSeedEpochAndIndexOnly) {
             a.micro_batch(0, 0).input_ids);
 }
 
+TEST(GroupedBatches, HoldRowsOfLikeLengthInAnOrderOfTheSeed) {
+  const std::vector<Sample> samples = make_samples(1003, 97);
+  BatchOptions grouped = options(false, 4, 128);
+  const auto spread = [&](const BatchOptions& how) {  // longest minus shortest row, summed
+    const BatchSource source(samples, how);
+    int64_t sum = 0;
+    for (int64_t i = 0; i < source.micro_batches_per_epoch(); ++i) {
+      std::vector<int64_t> lengths;
+      for (const int64_t id : source.micro_batch(0, i).sample_ids) {
+        lengths.push_back(static_cast<int64_t>(source.sample(id).input_ids.size()));
+      }
+      const auto [low, high] = std::minmax_element(lengths.begin(), lengths.end());
+      sum += *high - *low;
+    }
+    return sum;
+  };
+  const int64_t shuffled_spread = spread(grouped);
+  grouped.group_by_length = true;
+  EXPECT_LT(spread(grouped) * 10, shuffled_spread);
+  const BatchSource source(samples, grouped);
+  EXPECT_EQ(source.micro_batch(0, 250).sample_ids.size(), 3u) << "the short one stays the last";
+  std::set<int64_t> seen;
+  std::vector<size_t> lengths;
+  for (int64_t i = 0; i < source.micro_batches_per_epoch(); ++i) {
+    const MicroBatch batch = source.micro_batch(2, i);
+    seen.insert(batch.sample_ids.begin(), batch.sample_ids.end());
+    lengths.push_back(batch.input_ids.size());
+  }
+  EXPECT_EQ(seen.size(), samples.size());
+  EXPECT_FALSE(std::is_sorted(lengths.begin(), lengths.begin() + 64, std::greater<>()))
+      << "micro-batches of a window come in a drawn order";
+  // From any position on, as after a resume; another epoch and another seed give other orders.
+  EXPECT_EQ(BatchSource(samples, grouped).micro_batch(2, 77).input_ids,
+            source.micro_batch(2, 77).input_ids);
+  EXPECT_NE(source.micro_batch(0, 0).input_ids, source.micro_batch(1, 0).input_ids);
+  grouped.seed = 43;
+  EXPECT_NE(BatchSource(samples, grouped).micro_batch(0, 0).input_ids,
+            source.micro_batch(0, 0).input_ids);
+}
+
 INSTANTIATE_TEST_SUITE_P(Packing, Batches, ::testing::Bool());
 
 TEST(Packing, FillsRowsAndNeverOverfillsThem) {

@@ -243,5 +243,14 @@ TEST_F(ChatTemplateFiles, ErrorsOfATemplateNameIt) {
   EXPECT_EQ(chat.end_of_turn(), "");
 }
 
+TEST(ChatDate, IsOneForEveryRendering) {
+  const TempFolder folder;
+  const std::string file =
+      folder.write("t.jinja", "{{ strftime_now('%d %B %Y') }}{{ messages[0].content }}");
+  const Conversation chat{{text_message("user", "x"), text_message("assistant", "y")}};
+  EXPECT_EQ(ChatTemplate::load(file, "", "2024-07-26").prompt(chat), "26 July 2024x");
+  EXPECT_EQ(ChatTemplate::load(file, "", "2024-07-26").render(chat).text, "26 July 2024x");
+}
+
 }  // namespace
 }  // namespace athanor

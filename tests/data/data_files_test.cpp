@@ -114,6 +114,40 @@ TEST_F(DataFiles, SkipBadCountsListsAndGoesOn) {
   EXPECT_NE(none.message().find("1 bad records, first "), std::string::npos) << none.message();
 }
 
+// Threads build blocks of records; what comes of it is what one thread makes.
+TEST_F(DataFiles, AnyNumberOfThreadsMakesTheSame) {
+  std::string lines;
+  for (int i = 0; i < 1000; ++i) {
+    lines += i % 97 == 5 ? "{\"text\": 3}\n" : "{\"text\": \"t" + std::to_string(i) + "\"}\n";
+  }
+  options_.datasets = {folder_.write("a.jsonl", lines)};
+  const auto load_with = [&](int workers) {
+    return load_data(options_, &tokenizer_, kByteTokenizerVocab, workers);
+  };
+  const Error one = error_of([&] { load_with(1); });
+  const Error three = error_of([&] { load_with(3); });
+  EXPECT_NE(one.message().find("a.jsonl:6:1"), std::string::npos);
+  EXPECT_EQ(one.message(), three.message());
+  options_.skip_bad = true;
+  for (const int64_t max_samples : {0, 1, 300}) {
+    options_.max_samples = max_samples;
+    const LoadedData a = load_with(1);
+    const LoadedData b = load_with(3);
+    EXPECT_EQ(a.report.records, max_samples == 0 ? 989 : max_samples);
+    EXPECT_EQ(texts(a.train), texts(b.train));
+    EXPECT_EQ(a.train.back().origin.line, b.train.back().origin.line);
+    EXPECT_EQ(a.report.records, b.report.records);
+    EXPECT_EQ(a.report.bad, b.report.bad);
+    EXPECT_EQ(a.report.bad_records, b.report.bad_records);
+  }
+  // What breaks the file counts after the records before it, and not at all behind max_samples.
+  options_.datasets = {folder_.write("b.json", "[{\"text\": \"a\"}, {\"text\": \"b\"}, ")};
+  options_.max_samples = 2;
+  EXPECT_EQ(load_with(3).train.size(), 2u);
+  options_.max_samples = 0;
+  EXPECT_THROW(load_with(3), Error);
+}
+
 TEST_F(DataFiles, CompressedFilesReadAsTheirContent) {
   std::string lines;
   std::string array = "[";

@@ -8,7 +8,7 @@ seconds=${1:?usage: run.sh SECONDS [NAME...]}
 shift
 names=("$@")
 [[ ${#names[@]} -gt 0 ]] ||
-  names=(safetensors index model_config config records tokenizer dataset_info)
+  names=(safetensors index model_config config records tokenizer dataset_info template)
 
 run_one() {
   local name=$1 found=build/fuzz/found/$1

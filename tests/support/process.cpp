@@ -66,7 +66,10 @@ ChildProcess::ChildProcess(const std::vector<std::string>& command, const Proces
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
   posix_spawnattr_setpgroup(&attributes, 0);
   std::vector<std::string> arguments = command;
-  std::vector<std::string> environment = merged_environment(options.environment);
+  std::vector<std::string> added = options.environment;
+  // The cache of tokenised data of whoever runs the tests is none of their business.
+  added.push_back("XDG_CACHE_HOME=" + (streams_ / "cache").string());
+  std::vector<std::string> environment = merged_environment(added);
   const int code = posix_spawnp(&pid_, command.at(0).c_str(), &files, &attributes,
                                 pointers(arguments).data(), pointers(environment).data());
   posix_spawn_file_actions_destroy(&files);

@@ -127,6 +127,21 @@ std::map<std::string, std::vector<std::byte>> states_of(const fs::path& checkpoi
   return states;
 }
 
+TEST(TemplateDateTest, AResumedRunHasTheDateOfItsStart) {
+  const TempFolder folder;
+  RunConfig config = config_of("llama_tied", FinetuningOption::kLora, folder / "out");
+  config.max_steps = 1;
+  config.template_date = "2024-07-26";
+  train(config, 1);
+  config.resume_from_checkpoint = "auto";
+  config.template_date = "";
+  find_checkpoints(config, 1);
+  EXPECT_EQ(config.template_date, "2024-07-26");
+  config.template_date = "2024-07-27";  // an explicit one is not changed
+  find_checkpoints(config, 1);
+  EXPECT_EQ(config.template_date, "2024-07-27");
+}
+
 struct Kind {
   const char* name;
   const char* model;
