@@ -1,5 +1,6 @@
 // Rates of the matrix products that a training step is made of.
-//   bench_matmul [threads [isa]]     isa: generic, avx2, avx512, avx512_bf16
+//   bench_matmul [threads [isa [most]]]     isa: generic, avx2, avx512, avx512_bf16
+//     most: leaves out products of more than so many GFLOP
 // Each line is the best of 15 rounds (of CPU time for one thread): GFLOP/s, and GB/s over the
 // operands read and written.
 #include <algorithm>
@@ -38,17 +39,27 @@ const Case kCases[] = {
     {Kind::kBackwardInputPrepared, 512, 1536, 576},
     {Kind::kBackwardInputPrepared, 512, 576, 1536},
     {Kind::kWeight, 512, 1536, 576},
-    {Kind::kForward, 2048, 16, 576},         // LoRA: x * A^T
-    {Kind::kForward, 2048, 576, 16},         // (x * A^T) * B^T
-    {Kind::kBackwardInput, 2048, 576, 16},   // dy * B
-    {Kind::kBackwardInput, 2048, 16, 576},   // (dy * B) * A
-    {Kind::kWeight, 2048, 16, 576},          // dA
-    {Kind::kWeight, 2048, 576, 16},          // dB
+    {Kind::kForward, 512, 16, 576},         // LoRA: x * A^T
+    {Kind::kForward, 512, 1536, 16},        // (x * A^T) * B^T
+    {Kind::kBackwardInput, 512, 1536, 16},  // dy * B
+    {Kind::kBackwardInput, 512, 16, 576},   // (dy * B) * A
+    {Kind::kWeight, 512, 16, 576},          // dA
+    {Kind::kWeight, 512, 1536, 16},         // dB
+    {Kind::kForward, 2048, 16, 576},
+    {Kind::kForward, 2048, 576, 16},
+    {Kind::kBackwardInput, 2048, 576, 16},
+    {Kind::kBackwardInput, 2048, 16, 576},
+    {Kind::kWeight, 2048, 16, 576},
+    {Kind::kWeight, 2048, 576, 16},
     {Kind::kForwardPrepared, 1, 1536, 576},  // decode
     {Kind::kForwardPrepared, 1, 8192, 8192},
     {Kind::kForwardPrepared, 8, 8192, 8192},
     {Kind::kForward, 1, 8192, 8192},
 };
+
+double flops_of(const Case& c) {
+  return 2.0 * static_cast<double>(c.rows) * static_cast<double>(c.out) * static_cast<double>(c.in);
+}
 
 const char* kind_name(Kind kind) {
   switch (kind) {
@@ -115,8 +126,7 @@ void measure(const Case& c, DType dtype, bool cpu_time, Allocator& allocator, St
   const LinearWeight weight{use_prepared ? ConstTensor() : ConstTensor(w),
                             use_prepared ? ConstTensor(prepared) : ConstTensor(), dtype, c.out,
                             c.in};
-  const double flops =
-      2.0 * static_cast<double>(c.rows) * static_cast<double>(c.out) * static_cast<double>(c.in);
+  const double flops = flops_of(c);
   const double seconds = best_seconds(flops, cpu_time, [&] {
     if (c.kind == Kind::kWeight) {
       linear_backward_weight(dw, y, x, stream);
@@ -131,6 +141,7 @@ void measure(const Case& c, DType dtype, bool cpu_time, Allocator& allocator, St
               dtype_name(dtype), kind_name(c.kind), static_cast<long long>(c.rows),
               static_cast<long long>(c.out), static_cast<long long>(c.in), flops / seconds / 1e9,
               bytes / seconds / 1e9);
+  std::fflush(stdout);
 }
 
 }  // namespace
@@ -147,15 +158,18 @@ int main(int argc, char** argv) {
       limit_cpu_isa(isa);
     }
     if (!known || threads < 1) {
-      std::fprintf(stderr, "usage: bench_matmul [threads [isa]]\n");
+      std::fprintf(stderr, "usage: bench_matmul [threads [isa [most]]]\n");
       return 2;
     }
   }
+  const double most = argc > 3 ? std::atof(argv[3]) : 1e9;
   std::printf("%d threads, %s\n", threads, cpu_isa_name(active_cpu_isa()));
   HostAllocator allocator(Tier::kHost);
   ThreadPool pool(threads, allocator, int64_t{4} << 20);
   ImmediateStream stream(pool);
   for (DType dtype : {DType::kF32, DType::kBF16}) {
-    for (const Case& c : kCases) measure(c, dtype, threads == 1, allocator, stream);
+    for (const Case& c : kCases) {
+      if (flops_of(c) <= most * 1e9) measure(c, dtype, threads == 1, allocator, stream);
+    }
   }
 }

@@ -8,7 +8,7 @@ CpuIsa detect_cpu_isa() { return CpuIsa::kGeneric; }
 
 namespace cpu {
 
-TileKernels tile_kernels_for(CpuIsa) { return {4, tile_gemm_generic, nullptr}; }
+TileKernels tile_kernels_for(CpuIsa) { return {4, tile_gemm_generic, nullptr, nullptr}; }
 
 }  // namespace cpu
 }  // namespace athanor

@@ -18,15 +18,15 @@ namespace cpu {
 TileKernels tile_kernels_for(CpuIsa isa) {
   switch (isa) {
     case CpuIsa::kAvx512Bf16:
-      return {8, tile_gemm_avx512, tile_gemm_avx512_bf16};
+      return {8, tile_gemm_avx512, tile_gemm_avx512_bf16, nullptr};
     case CpuIsa::kAvx512:
-      return {8, tile_gemm_avx512, nullptr};
+      return {8, tile_gemm_avx512, nullptr, row_times_pairs_avx2};
     case CpuIsa::kAvx2:
-      return {6, tile_gemm_avx2, nullptr};
+      return {6, tile_gemm_avx2, nullptr, row_times_pairs_avx2};
     case CpuIsa::kGeneric:
       break;
   }
-  return {4, tile_gemm_generic, nullptr};
+  return {4, tile_gemm_generic, nullptr, nullptr};
 }
 
 }  // namespace cpu

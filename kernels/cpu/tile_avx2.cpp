@@ -74,12 +74,65 @@ void column_strip(int64_t m, int64_t k, const float* a, int64_t a_row_stride, in
   }
 }
 
+// One row by up to 48 columns: the reads of b, which are all the time, follow each other.
+template <int kV>
+void row_tile(int64_t k, const float* a, const int32_t* b, int64_t ldb, float* c, __m256i last,
+              bool accumulate) {
+  const __m256i upper = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
+  __m256 acc[kV];
+#pragma GCC unroll 8
+  for (int v = 0; v < kV; ++v) {
+    acc[v] = !accumulate  ? _mm256_setzero_ps()
+             : v + 1 < kV ? _mm256_loadu_ps(c + v * kLanes)
+                          : _mm256_maskload_ps(c + v * kLanes, last);
+  }
+  for (int64_t p = 0; p < k; p += 2, b += ldb) {
+    const bool whole = p + 1 < k;
+    const __m256 even = _mm256_broadcast_ss(a + p);
+    const __m256 odd = whole ? _mm256_broadcast_ss(a + p + 1) : even;
+#pragma GCC unroll 8
+    for (int v = 0; v < kV; ++v) {
+      const __m256i pairs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + v * kLanes));
+      acc[v] = _mm256_fmadd_ps(even, _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)), acc[v]);
+      if (whole) {
+        acc[v] = _mm256_fmadd_ps(odd, _mm256_castsi256_ps(_mm256_and_si256(pairs, upper)), acc[v]);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int v = 0; v < kV; ++v) {
+    if (v + 1 < kV) {
+      _mm256_storeu_ps(c + v * kLanes, acc[v]);
+    } else {
+      _mm256_maskstore_ps(c + v * kLanes, last, acc[v]);
+    }
+  }
+}
+
 }  // namespace
+
+void row_times_pairs_avx2(int64_t n, int64_t k, const float* a, const void* b, int64_t ldb,
+                          float* c, bool accumulate) {
+  using Tile = void (*)(int64_t, const float*, const int32_t*, int64_t, float*, __m256i, bool);
+  constexpr Tile kTiles[] = {row_tile<1>, row_tile<2>, row_tile<3>,
+                             row_tile<4>, row_tile<5>, row_tile<6>};
+  for (int64_t j = 0; j < n; j += 6 * kLanes) {
+    const int64_t vectors = n - j >= 6 * kLanes ? 6 : (n - j + kLanes - 1) / kLanes;
+    const int64_t in_last = n - j - (vectors - 1) * kLanes;
+    kTiles[vectors - 1](k, a, static_cast<const int32_t*>(b) + j, ldb, c + j,
+                        lane_mask(in_last < kLanes ? in_last : kLanes), accumulate);
+  }
+}
 
 void tile_gemm_avx2(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row_stride,
                     int64_t a_k_stride, const float* b, int64_t ldb, float* c, int64_t ldc,
                     bool accumulate) {
   int64_t j = 0;
+  // A single row is bound by reading b: whole panels, in order.
+  for (; m == 1 && j + 6 * kLanes <= n; j += 6 * kLanes) {
+    tile<1, 6, true>(k, a, a_row_stride, a_k_stride, b + j, ldb, c + j, ldc, lane_mask(8),
+                     accumulate);
+  }
   for (; j + 2 * kLanes <= n; j += 2 * kLanes) {
     column_strip<2, true>(m, k, a, a_row_stride, a_k_stride, b + j, ldb, c + j, ldc, lane_mask(8),
                           accumulate);

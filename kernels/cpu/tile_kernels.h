@@ -16,10 +16,17 @@ using TileGemmBf16 = void (*)(int64_t m, int64_t n, int64_t pairs, const void* a
                               int64_t a_row_stride, int64_t a_k_stride, const void* b, int64_t ldb,
                               float* c, int64_t ldc, bool accumulate);
 
+// One row times bfloat16 pairs that are widened in registers: the same chain of float32 as TileGemm
+// with that row, c[j] = sum_p a[p] * b[p/2][j][p%2] (+ c[j]).
+//   a: [k] f32   b: [ceil(k / 2)] rows of ldb pairs, whole vectors of eight of which can be read
+using RowTimesPairs = void (*)(int64_t n, int64_t k, const float* a, const void* b, int64_t ldb,
+                               float* c, bool accumulate);
+
 struct TileKernels {
   int64_t rows;  // rows of c that one register tile holds
   TileGemm f32;
   TileGemmBf16 bf16;  // null: bfloat16 is widened to float32
+  RowTimesPairs row;  // null: as any other number of rows
 };
 
 // The kernels for the instruction set in use, and for a given one.
@@ -32,6 +39,8 @@ void tile_gemm_generic(int64_t m, int64_t n, int64_t k, const float* a, int64_t 
 void tile_gemm_avx2(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row_stride,
                     int64_t a_k_stride, const float* b, int64_t ldb, float* c, int64_t ldc,
                     bool accumulate);
+void row_times_pairs_avx2(int64_t n, int64_t k, const float* a, const void* b, int64_t ldb,
+                          float* c, bool accumulate);
 void tile_gemm_avx512(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row_stride,
                       int64_t a_k_stride, const float* b, int64_t ldb, float* c, int64_t ldc,
                       bool accumulate);

@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "core/dtype.h"
 #include "core/thread_pool.h"
+#include "kernels/cpu/convert.h"
 
 namespace athanor::cpu {
 
@@ -38,12 +40,20 @@ inline int64_t rows_per_chunk(int64_t columns) {
 
 template <class T>
 inline void load_tile(float* __restrict to, const T* __restrict from, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) to[i] = to_float(from[i]);
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    widen_row(to, from, n);
+  } else {
+    for (int64_t i = 0; i < n; ++i) to[i] = to_float(from[i]);
+  }
 }
 
 template <class T>
 inline void store_tile(T* __restrict to, const float* __restrict from, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) to[i] = from_float<T>(from[i]);
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    round_row(to, from, n);
+  } else {
+    for (int64_t i = 0; i < n; ++i) to[i] = from_float<T>(from[i]);
+  }
 }
 
 }  // namespace athanor::cpu

@@ -88,8 +88,11 @@ class Product {
         b_{args_.b, args_.dtype, widens(), args_.n, args_.k},
         a_in_place_(!args_.transpose_a && !a_.widen && (!a_.pairs() || args_.k % 2 == 0)),
         b_in_place_(args_.b_form == BForm::kPrepared && !b_.widen),
+        row_of_pairs_(args_.b_form == BForm::kPrepared && b_.widen && args_.m == 1 &&
+                      !args_.transpose_a && kernels_.row != nullptr && args_.k <= kAScratchWords),
         group_(a_in_place_ ? 2 * kernels_.rows : kernels_.rows),
-        blocking_(choose_blocking(args_, a_.words(), a_in_place_ && b_in_place_, threads)) {}
+        blocking_(choose_blocking(args_, a_.words(), (a_in_place_ && b_in_place_) || row_of_pairs_,
+                                  threads)) {}
 
   int64_t tasks() const { return blocking_.chunks * blocking_.strips; }
 
@@ -107,7 +110,7 @@ class Product {
     int64_t word = 0;
     do {  // once for an empty k, which makes zeros
       const int64_t words = std::min(blocking_.words, a_.words() - word);
-      if (!b_in_place_) {
+      if (!b_in_place_ && !row_of_pairs_) {
         pack_b(at.b, b_, args_.b_form, block.column, block.columns, word, words);
       }
       multiply(block, word, words, at);
@@ -186,7 +189,12 @@ class Product {
         b = static_cast<const std::byte*>(args_.b) +
             ((block.column + j) * b_.words() + word * width) * kWord;
       }
-      if (a_.pairs()) {
+      if (row_of_pairs_) {  // one row: word is 0, words is k
+        kernels_.row(columns, words, reinterpret_cast<const float*>(a),
+                     static_cast<const std::byte*>(args_.b) +
+                         (block.column + j) * ((args_.k + 1) / 2) * kWord,
+                     width, c + j, load_c);
+      } else if (a_.pairs()) {
         kernels_.bf16(rows, columns, words, a, a_row_stride, a_k_stride, b, width, c + j, ldc,
                       load_c);
       } else {
@@ -212,7 +220,8 @@ class Product {
   Operand b_;
   bool a_in_place_;
   bool b_in_place_;
-  int64_t group_;  // rows that pass all panels of b together
+  bool row_of_pairs_;  // b is read in place and widened in registers
+  int64_t group_;      // rows that pass all panels of b together
   Blocking blocking_;
 };
 

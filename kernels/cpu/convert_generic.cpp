@@ -1,4 +1,4 @@
-// Loops that the compiler vectorises; this file is compiled for that.
+// Loops that the compiler vectorises; this file is compiled for that. convert_x86.cpp is by hand.
 #include "kernels/cpu/convert.h"
 
 #include <cstring>
