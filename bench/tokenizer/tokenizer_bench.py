@@ -5,14 +5,15 @@
         --texts NAME=FILE... [--rounds 7] [--spans]
 
 Needs the package `tokenizers`. A text is cut into pieces of about --piece bytes (samples of a data set) at
-line ends, as many of them as --bytes holds, repeated where the file is shorter. `BASE:GLOB` takes several
-files. Both sides get the same list and hand back lists of ids; the ids must be equal. Each round runs one
-side, then the other, which begins alternates; printed are the medians of the rounds, and the median of the
+line ends, as many of them as --bytes holds, repeated where the file is shorter. FILE may be a pattern for
+several files; of .json and .jsonl all strings are taken. Both sides get the same list and hand back lists of ids; the ids must be equal. Each round runs one
+side, then the other, and who begins alternates; printed are the medians of the rounds, and the median of the
 rounds' ratios. Rates are in MB of UTF-8 by wall clock and by CPU time of the process. With one thread the
 library is called with RAYON_NUM_THREADS=1 in a process of its own.
 """
 import argparse
 import glob
+import json
 import os
 import statistics
 import subprocess
@@ -62,8 +63,25 @@ class Side:
         self.process.wait()
 
 
+def strings(value):
+    if isinstance(value, str):
+        yield value + "\n"
+    elif isinstance(value, (list, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from strings(item)
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        if path.endswith(".json"):
+            return "".join(strings(json.load(file)))
+        if path.endswith(".jsonl"):
+            return "".join(text for line in file for text in strings(json.loads(line)))
+        return file.read()
+
+
 def pieces(spec, size, piece):
-    text = "".join(open(path, encoding="utf-8").read() for path in sorted(glob.glob(spec, recursive=True)))
+    text = "".join(read(path) for path in sorted(glob.glob(spec, recursive=True)))
     if not text:
         sys.exit(f"no text in {spec}")
     parts, current, length = [], [], 0

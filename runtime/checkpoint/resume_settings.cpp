@@ -68,7 +68,10 @@ ChangeRule change_rule(const std::string& key) {
 std::string saved_template_date(const Manifest& manifest) {
   const FlatSettings saved = flat_settings(manifest.config);
   const std::string* date = value_of(saved, "template_date");
-  return date == nullptr ? "" : *date;
+  if (date == nullptr) return "";
+  std::string text = *date;
+  std::erase(text, '"');  // as YAML writes it; a date has none of its own
+  return text;
 }
 
 std::vector<SettingChange> changed_settings(const Manifest& manifest, const RunConfig& now) {

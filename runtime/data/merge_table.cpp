@@ -29,18 +29,48 @@ size_t first_lowest(const std::vector<uint32_t>& ranks) {
   }
   const uint32_t rank = *std::min_element(std::begin(lowest), std::end(lowest));
   if (rank == kNoRank) return ranks.size();
-  return static_cast<size_t>(std::find(ranks.begin(), ranks.end(), rank) - ranks.begin());
+  for (size_t block = 0;; block += 8) {
+    uint32_t found = 0;
+    for (size_t i = 0; i < 8; ++i) found |= ranks[block + i] == rank ? 1u : 0u;
+    if (found == 0) continue;
+    for (size_t i = block;; ++i) {
+      if (ranks[i] == rank) return i;
+    }
+  }
+}
+
+void link_in_order(SubwordScratch& scratch) {
+  const int64_t n = static_cast<int64_t>(scratch.symbols.size());
+  scratch.links.resize(scratch.symbols.size());
+  for (int64_t i = 0; i < n; ++i) scratch.links[i] = {i - 1, i + 1 < n ? i + 1 : -1};
+}
+
+// The symbol behind `left` becomes part of it.
+void unite(SubwordScratch& scratch, int64_t left, int32_t joined) {
+  std::vector<SubwordScratch::Link>& links = scratch.links;
+  std::vector<WordToken>& symbols = scratch.symbols;
+  const int64_t right = links[left].next;
+  symbols[left] = {joined, symbols[left].bytes + symbols[right].bytes};
+  symbols[right].id = -1;
+  links[left].next = links[right].next;
+  if (links[left].next >= 0) links[links[left].next].previous = left;
+}
+
+void drop_united(std::vector<WordToken>& symbols) {
+  std::erase_if(symbols, [](const WordToken& symbol) { return symbol.id < 0; });
 }
 
 // Candidates are (rank, left symbol) in one number, so that the smallest is the next to join.
 class LongWordMerger {
  public:
   LongWordMerger(const MergeTable& table, SubwordScratch& scratch)
-      : table_(table), symbols_(scratch.symbols), links_(scratch.links), heap_(scratch.heap) {
+      : table_(table),
+        scratch_(scratch),
+        symbols_(scratch.symbols),
+        links_(scratch.links),
+        heap_(scratch.heap) {
     ATHANOR_CHECK(symbols_.size() < size_t{kNoRank}, "a word of more than 2^32 symbols");
-    const int64_t n = static_cast<int64_t>(symbols_.size());
-    links_.resize(symbols_.size());
-    for (int64_t i = 0; i < n; ++i) links_[i] = {i - 1, i + 1 < n ? i + 1 : -1};
+    link_in_order(scratch);
   }
 
   void run() {
@@ -61,7 +91,7 @@ class LongWordMerger {
       const MergeTable::Merge* merge = merge_at(left);
       if (merge != nullptr && merge->rank == top >> 32) join(left, merge->joined);
     }
-    std::erase_if(symbols_, [](const WordToken& symbol) { return symbol.id < 0; });
+    drop_united(symbols_);
   }
 
  private:
@@ -78,16 +108,13 @@ class LongWordMerger {
   }
 
   void join(int64_t left, int32_t joined) {
-    const int64_t right = links_[left].next;
-    symbols_[left] = {joined, symbols_[left].bytes + symbols_[right].bytes};
-    symbols_[right].id = -1;
-    links_[left].next = links_[right].next;
-    if (links_[left].next >= 0) links_[links_[left].next].previous = left;
+    unite(scratch_, left, joined);
     if (links_[left].previous >= 0) push(links_[left].previous);
     push(left);
   }
 
   const MergeTable& table_;
+  SubwordScratch& scratch_;
   std::vector<WordToken>& symbols_;
   std::vector<SubwordScratch::Link>& links_;
   std::vector<uint64_t>& heap_;
@@ -98,11 +125,11 @@ class LongWordMerger {
 void MergeTable::reserve(int64_t merges) {
   slots_.assign(std::bit_ceil(static_cast<uint64_t>(merges) * 2 + 2), Slot{});
   mask_ = slots_.size() - 1;
+  present_.assign(slots_.size() * 4 / 64 + 1, 0);
+  present_mask_ = slots_.size() * 4 - 1;
 }
 
-size_t MergeTable::slot_of(uint64_t key) const {
-  uint64_t hash = key * 0x9E3779B97F4A7C15ull;
-  hash ^= hash >> 32;
+size_t MergeTable::slot_of(uint64_t key, uint64_t hash) const {
   size_t at = hash & mask_;
   while (slots_[at].key != key && slots_[at].key != kEmpty) at = (at + 1) & mask_;
   return at;
@@ -110,12 +137,18 @@ size_t MergeTable::slot_of(uint64_t key) const {
 
 void MergeTable::set(int32_t left, int32_t right, Merge merge) {
   const uint64_t key = pair_key(left, right);
-  slots_[slot_of(key)] = {key, merge};
+  const uint64_t hashed = hash(key);
+  slots_[slot_of(key, hashed)] = {key, merge};
+  const uint64_t bit = hashed & present_mask_;
+  present_[bit >> 6] |= uint64_t{1} << (bit & 63);
 }
 
 const MergeTable::Merge* MergeTable::find(int32_t left, int32_t right) const {
   const uint64_t key = pair_key(left, right);
-  const Slot& slot = slots_[slot_of(key)];
+  const uint64_t hashed = hash(key);
+  const uint64_t bit = hashed & present_mask_;
+  if ((present_[bit >> 6] >> (bit & 63) & 1) == 0) return nullptr;
+  const Slot& slot = slots_[slot_of(key, hashed)];
   return slot.key == key ? &slot.merge : nullptr;
 }
 
@@ -129,28 +162,29 @@ void MergeTable::join(SubwordScratch& scratch) const {
 
 void MergeTable::join_short(SubwordScratch& scratch) const {
   std::vector<WordToken>& symbols = scratch.symbols;
-  std::vector<uint32_t>& ranks = scratch.ranks;  // of pairs, then kNoRank
+  std::vector<uint32_t>& ranks = scratch.ranks;  // of a symbol and the next, else kNoRank
   std::vector<int32_t>& joined = scratch.joined;
   ranks.assign((symbols.size() + 7) / 8 * 8, kNoRank);
   joined.resize(symbols.size());
-  const auto look_up = [&](size_t i) {
-    const Merge* merge = find(symbols[i].id, symbols[i + 1].id);
-    ranks[i] = merge == nullptr ? kNoRank : merge->rank;
-    joined[i] = merge == nullptr ? -1 : merge->joined;
+  link_in_order(scratch);
+  const auto look_up = [&](size_t left) {
+    const int64_t right = scratch.links[left].next;
+    const Merge* merge = right < 0 ? nullptr : find(symbols[left].id, symbols[right].id);
+    ranks[left] = merge == nullptr ? kNoRank : merge->rank;
+    joined[left] = merge == nullptr ? -1 : merge->joined;
   };
   for (size_t i = 0; i + 1 < symbols.size(); ++i) look_up(i);
   while (true) {
     const size_t best = first_lowest(ranks);
-    if (best == ranks.size()) return;
-    symbols[best] = {joined[best], symbols[best].bytes + symbols[best + 1].bytes};
-    symbols.erase(symbols.begin() + static_cast<int64_t>(best) + 1);
-    joined.erase(joined.begin() + static_cast<int64_t>(best));
-    std::copy(ranks.begin() + static_cast<int64_t>(best) + 1, ranks.end(),
-              ranks.begin() + static_cast<int64_t>(best));
-    ranks.back() = kNoRank;
-    if (best > 0) look_up(best - 1);
-    if (best + 1 < symbols.size()) look_up(best);
+    if (best == ranks.size()) break;
+    ranks[scratch.links[best].next] = kNoRank;
+    unite(scratch, static_cast<int64_t>(best), joined[best]);
+    look_up(best);
+    if (scratch.links[best].previous >= 0) {
+      look_up(static_cast<size_t>(scratch.links[best].previous));
+    }
   }
+  drop_united(symbols);
 }
 
 void JoinedCharacters::reserve(int64_t pairs) {

@@ -30,11 +30,19 @@ class MergeTable {
     Merge merge;
   };
   static constexpr uint64_t kEmpty = ~uint64_t{0};
-  size_t slot_of(uint64_t key) const;
+  static uint64_t hash(uint64_t key) {
+    key *= 0x9E3779B97F4A7C15ull;
+    return key ^ key >> 32;
+  }
+  size_t slot_of(uint64_t key, uint64_t hash) const;
   void join_short(SubwordScratch& scratch) const;
 
   std::vector<Slot> slots_;
   uint64_t mask_ = 0;
+  // A bit for each hash that has a merge. Most pairs have none: this says so without a look at the
+  // slots, of which big vocabularies have more than a core's caches hold.
+  std::vector<uint64_t> present_;
+  uint64_t present_mask_ = 0;
 };
 
 // Which characters stand beside each other where some merge joins its two tokens. Answers yes for a

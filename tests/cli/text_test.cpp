@@ -59,7 +59,9 @@ TEST_F(TextTest, DataShowsWhatTheModelWillSee) {
   spill(folder_ / "chat.jsonl",
         "{\"instruction\": \"Hi\\u001b\", \"output\": \"Yo\"}\n"
         "{\"instruction\": \"Hi\\u001b\", \"output\": \"Yo\"}\nbroken\n");
-  const std::vector<std::string> command = {"data", folder_ / "config.yaml", model,
+  const std::vector<std::string> command = {"data",
+                                            folder_ / "config.yaml",
+                                            model,
                                             "dataset=" + (folder_ / "chat.jsonl").string(),
                                             "template=chatml",
                                             "data_cache=" + (folder_ / "kept").string()};

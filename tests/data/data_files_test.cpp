@@ -141,7 +141,7 @@ TEST_F(DataFiles, AnyNumberOfThreadsMakesTheSame) {
     EXPECT_EQ(a.report.bad_records, b.report.bad_records);
   }
   // What breaks the file counts after the records before it, and not at all behind max_samples.
-  options_.datasets = {folder_.write("b.json", "[{\"text\": \"a\"}, {\"text\": \"b\"}, ")};
+  options_.datasets = {folder_.write("b.json", "[{\"text\": \"ab\"}, {\"text\": \"cd\"}, ")};
   options_.max_samples = 2;
   EXPECT_EQ(load_with(3).train.size(), 2u);
   options_.max_samples = 0;

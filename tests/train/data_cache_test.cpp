@@ -186,7 +186,7 @@ TEST_F(DataCacheTest, OldFilesGoWhenANewOneComes) {
   const fs::path second = prepare().cache.file;
   EXPECT_TRUE(fs::exists(first));
   cache_.keep_bytes = 1;
-  options_.cutoff_len = 2;
+  options_.max_samples = 20;
   const fs::path third = prepare().cache.file;
   EXPECT_FALSE(fs::exists(first));
   EXPECT_FALSE(fs::exists(second));
