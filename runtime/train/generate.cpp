@@ -144,8 +144,18 @@ struct Generator::Impl {
       model.block_forward_cached(out, in, layer, ParamView(lease), view, batch, cache, cache_cu);
       std::swap(in, out);
     }
+    held.insert(held.end(), tokens.begin(), tokens.end());
     length += n;
     return in;
+  }
+
+  // What the caches hold of `prompt` from its start is kept, all but the prompt's last token at
+  // most, and the rest forgotten. The bits of a token do not depend on which others it came with.
+  int64_t keep_common(std::span<const int32_t> prompt) {
+    const auto last = prompt.end() - 1;
+    length = std::mismatch(prompt.begin(), last, held.begin(), held.end()).first - prompt.begin();
+    held.resize(static_cast<size_t>(length));
+    return length;
   }
 
   Tensor head(Tensor rows) {
@@ -202,6 +212,7 @@ struct Generator::Impl {
   Arena scratch;
   Transformer model;
   int64_t length = 0;
+  std::vector<int32_t> held;  // [length], the ids whose keys and values the caches hold
 };
 
 Generator::Generator(const GenerateOptions& options, int64_t capacity)
@@ -213,9 +224,9 @@ int64_t Generator::vocab_size() const { return impl_->spec.config.vocab_size; }
 void Generator::generate(std::span<const int32_t> prompt,
                          const std::function<bool(int32_t)>& on_token) {
   ATHANOR_CHECK(!prompt.empty(), "generation needs a token to start from");
-  impl_->length = 0;
   Tensor last;
-  for (size_t begin = 0; begin < prompt.size(); begin += static_cast<size_t>(impl_->piece())) {
+  for (auto begin = static_cast<size_t>(impl_->keep_common(prompt)); begin < prompt.size();
+       begin += static_cast<size_t>(impl_->piece())) {
     const size_t count = std::min(static_cast<size_t>(impl_->piece()), prompt.size() - begin);
     const Tensor end = impl_->forward(prompt.subspan(begin, count));
     last = end.rows(static_cast<int64_t>(count) - 1, 1);
@@ -230,6 +241,7 @@ void Generator::generate(std::span<const int32_t> prompt,
 
 std::vector<float> Generator::logits(std::span<const int32_t> ids) {
   impl_->length = 0;
+  impl_->held.clear();
   std::vector<float> result;
   for (size_t begin = 0; begin < ids.size(); begin += static_cast<size_t>(impl_->piece())) {
     const size_t count = std::min(static_cast<size_t>(impl_->piece()), ids.size() - begin);

@@ -31,7 +31,8 @@ class Generator {
   ~Generator();
 
   // Calls on_token for each new id, which ends the generation by returning false; also ends at
-  // max_new_tokens. The cache starts empty.
+  // max_new_tokens. A prompt that begins as the last text did, as in a conversation, is computed
+  // from where they part; the results are the same.
   void generate(std::span<const int32_t> prompt, const std::function<bool(int32_t)>& on_token);
 
   // Logits [tokens, V] of a whole text in one pass, for checks.

@@ -142,6 +142,32 @@ TEST_P(Parity, LogitsOfBaseAndAdapter) {
   }
 }
 
+// A prompt that goes on from the last text, one that parts from it, and the same one again.
+TEST_P(Parity, GenerationFromAKeptPrefixIsTheSame) {
+  GenerateOptions options;
+  options.model = golden.model;
+  if (kind == "lora") options.adapter = golden.folder / "adapter";
+  options.max_new_tokens = 6;
+  Generator kept(options, 64);
+  const auto answer = [](Generator& generator, const std::vector<int32_t>& prompt) {
+    std::vector<int32_t> ids;
+    generator.generate(prompt, [&](int32_t id) {
+      ids.push_back(id);
+      return true;
+    });
+    return ids;
+  };
+  const std::vector<int32_t> first = {3, 1, 4, 1, 5};
+  std::vector<int32_t> longer = first;
+  for (const int32_t id : answer(kept, first)) longer.push_back(id);
+  longer.push_back(2);
+  const std::vector<int32_t> parts = {3, 1, 4, 2, 7, 1, 8};
+  for (const auto& prompt : {longer, parts, parts, first}) {
+    Generator fresh(options, 64);
+    EXPECT_EQ(answer(kept, prompt), answer(fresh, prompt));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Goldens, Parity,
                          ::testing::Values(Case{"llama_tied", "lora"}, Case{"llama_tied", "full"},
                                            Case{"llama_untied", "lora"},
