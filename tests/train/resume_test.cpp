@@ -147,23 +147,36 @@ struct Kind {
   const char* model;
   FinetuningOption finetuning;
   bool bf16;
-  OptimizerOption optim = OptimizerOption::kAdamW;
+  void (*change)(RunConfig&) = nullptr;
   MomentLayout moments = {};
 };
-constexpr Kind kKinds[] = {{"lora_tied", "llama_tied", FinetuningOption::kLora, false},
-                           {"full_tied", "llama_tied", FinetuningOption::kFull, false},
-                           {"full_untied_bf16", "llama_untied", FinetuningOption::kFull, true},
-                           {"lion", "llama_tied", FinetuningOption::kFull, false,
-                            OptimizerOption::kLion, MomentLayout{.count = 1}},
-                           {"adamw_8bit_bf16", "llama_untied", FinetuningOption::kFull, true,
-                            OptimizerOption::kAdamW8Bit, MomentLayout{2, 128, 132}}};
+constexpr Kind kKinds[] = {
+    {"lora_tied", "llama_tied", FinetuningOption::kLora, false},
+    {"full_tied", "llama_tied", FinetuningOption::kFull, false},
+    {"full_untied_bf16", "llama_untied", FinetuningOption::kFull, true},
+    {"dora_untied_bf16", "llama_untied", FinetuningOption::kLora, true,
+     [](RunConfig& config) { config.use_dora = true; }},
+    {"lora_saved_tied", "llama_tied", FinetuningOption::kLora, false,
+     [](RunConfig& config) {
+       config.additional_target = {"embed_tokens", "lm_head"};
+     }},
+    {"dora_saved_head", "llama_tied", FinetuningOption::kLora, false,
+     [](RunConfig& config) {
+       config.use_dora = true;
+       config.additional_target = {"lm_head", "norm"};
+     }},
+    {"lion", "llama_tied", FinetuningOption::kFull, false,
+     [](RunConfig& config) { config.optim = OptimizerOption::kLion; }, MomentLayout{.count = 1}},
+    {"adamw_8bit_bf16", "llama_untied", FinetuningOption::kFull, true,
+     [](RunConfig& config) { config.optim = OptimizerOption::kAdamW8Bit; },
+     MomentLayout{2, 128, 132}}};
 
 class ResumeTest : public ::testing::TestWithParam<Kind> {
  protected:
   RunConfig config(const std::string& output) const {
     RunConfig config = config_of(GetParam().model, GetParam().finetuning, folder_ / output);
     config.bf16 = GetParam().bf16;
-    config.optim = GetParam().optim;
+    if (GetParam().change != nullptr) GetParam().change(config);
     return config;
   }
   // The same, from a checkpoint of another folder.
