@@ -96,8 +96,7 @@ void check_conflicts(const RunConfig& config, Problems& problems) {
 
 void refuse_unimplemented(const RunConfig& config) {
   if (config.device != DeviceOption::kCuda) return;
-  throw Error(ErrorKind::kConfig,
-              "device: cuda: not available in this build, needed cpu or auto");
+  throw Error(ErrorKind::kConfig, "device: cuda: not available in this build, needed cpu or auto");
 }
 
 void resolve_auto(RunConfig& config) {
