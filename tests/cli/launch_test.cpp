@@ -271,9 +271,11 @@ TEST_F(HostfileTest, KilledLauncherLeavesNoRank) {
   process.wait(kPatience);
   EXPECT_TRUE(wait_until([&] { return has_ended(all[0]); }));
   const auto size = [&] { return std::filesystem::file_size(out() / "trainer_log.jsonl"); };
-  const auto last = size();
-  std::this_thread::sleep_for(std::chrono::milliseconds(300));
-  EXPECT_EQ(size(), last) << "a rank goes on training";
+  EXPECT_TRUE(wait_until([&] {
+    const auto last = size();
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    return size() == last;
+  })) << "a rank goes on training";
 }
 
 }  // namespace

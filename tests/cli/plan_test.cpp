@@ -92,7 +92,7 @@ TEST_F(CliTest, TrainSaysWhatAutoBecame) {
             std::string::npos)
       << result.err;
   const std::string args = slurp(out() / "training_args.yaml");
-  EXPECT_EQ(args.find("auto"), std::string::npos) << args;
+  EXPECT_EQ(args.find(": auto"), std::string::npos) << args;
 }
 
 class LargePlan : public CliTest, public ::testing::WithParamInterface<int> {
