@@ -98,8 +98,17 @@ void publish_checkpoint(const fs::path& output, int64_t step) {
   sync_folder(output);
 }
 
-std::vector<fs::path> prune_checkpoints(const fs::path& output, int64_t keep, bool dry) {
-  const std::vector<FoundCheckpoint> all = list_checkpoints(output);
+std::vector<fs::path> prune_checkpoints(const fs::path& output, int64_t keep, bool dry,
+                                        std::optional<int64_t> best) {
+  std::vector<FoundCheckpoint> all = list_checkpoints(output);
+  const auto found = std::ranges::find_if(
+      all, [&](const FoundCheckpoint& checkpoint) { return checkpoint.step == best; });
+  // As if it were the last of those that stay, if it is older than that.
+  if (found != all.end() && found != all.begin() && keep > 0) {
+    const auto place = all.begin() + std::max<int64_t>(keep - 1, 1);
+    if (found >= place) std::rotate(place, found, found + 1);
+    keep = std::max<int64_t>(keep, 2);
+  }
   std::vector<fs::path> gone;
   for (size_t i = all.size(); i > static_cast<size_t>(std::max<int64_t>(keep, 0)); --i) {
     if (!dry) remove_checkpoint(all[i - 1].folder);

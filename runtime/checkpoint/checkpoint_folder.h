@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <vector>
 
 namespace athanor {
@@ -23,9 +24,11 @@ std::filesystem::path staging_path(const std::filesystem::path& output, int64_t 
 
 // Makes the staged folder the checkpoint of that step, in place of one that is there.
 void publish_checkpoint(const std::filesystem::path& output, int64_t step);
-// Removes all but the newest `keep`; returns what went. With `dry` it removes nothing.
+// Removes all but `keep`: the newest ones, among them `best`, the step of one that stays however
+// old it is; the newest one stays in any case. Returns what went. With `dry` it removes nothing.
 std::vector<std::filesystem::path> prune_checkpoints(const std::filesystem::path& output,
-                                                     int64_t keep, bool dry = false);
+                                                     int64_t keep, bool dry = false,
+                                                     std::optional<int64_t> best = {});
 // Removes every checkpoint: a run that begins anew in their folder would mix with them.
 void remove_all_checkpoints(const std::filesystem::path& output);
 // Renames those newer than `step` to NAME.abandoned: a run that goes on from `step` leaves their

@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <limits>
 #include <system_error>
 #include <utility>
 
@@ -240,6 +241,7 @@ bool Checkpointing::conclude() {
   }
   failed = communicator_.max_host(failed || !pending_->problem.empty() ? 1 : 0, stream_) != 0;
   if (!pending_->problem.empty()) log_warning(pending_->problem);
+  const auto evaluations = std::move(pending_->state.evaluations);
   pending_.reset();
   if (failed) {
     count_failure(step);
@@ -249,12 +251,25 @@ bool Checkpointing::conclude() {
   last_saved_ = step;
   if (!leads()) return true;
   log_info("saved " + checkpoint_path(output_, step).string());
+  prune(evaluations);
+  return true;
+}
+
+// The checkpoint of the step with the lowest evaluation loss stays.
+void Checkpointing::prune(const std::vector<std::pair<int64_t, double>>& evaluations) const {
+  if (!run_.config.save_total_limit) return;
   try {
-    if (run_.config.save_total_limit) prune_checkpoints(output_, *run_.config.save_total_limit);
+    std::optional<int64_t> best;
+    double lowest = std::numeric_limits<double>::infinity();
+    for (const auto& [step, loss] : evaluations) {
+      if (loss >= lowest || !fs::exists(checkpoint_path(output_, step))) continue;
+      best = step;
+      lowest = loss;
+    }
+    prune_checkpoints(output_, *run_.config.save_total_limit, false, best);
   } catch (const std::exception& error) {
     log_warning(std::string("save_total_limit: ") + error.what());
   }
-  return true;
 }
 
 void Checkpointing::count_failure(int64_t step) {

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/activity.h"
@@ -30,7 +31,8 @@ inline constexpr char kSaveFile[] = "SAVE";
 // Of a run after a step, as a checkpoint keeps it.
 struct RunState {
   RunProgress progress;
-  std::string trainer_state;  // trainer_state.json
+  std::string trainer_state;                            // trainer_state.json
+  std::vector<std::pair<int64_t, double>> evaluations;  // steps and losses so far
 };
 
 class Checkpointing {
@@ -73,6 +75,7 @@ class Checkpointing {
   bool conclude();
   void complete(const std::vector<FileRecord>& shards);
   std::vector<FileRecord> gather_shards(bool& failed);
+  void prune(const std::vector<std::pair<int64_t, double>>& evaluations) const;
   void count_failure(int64_t step);
   Manifest manifest() const;
 

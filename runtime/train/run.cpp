@@ -187,6 +187,9 @@ class Run {
                       interval_steps_, interval_skips_,   interval_tokens_,
                       interval_loss_,  interval_seconds_, trainer_.updates()};
     if (leads()) state.trainer_state = trainer_state_json(trainer_state(step));
+    for (const TrainerStateEntry& entry : history_) {
+      if (entry.eval_loss) state.evaluations.emplace_back(entry.step, *entry.eval_loss);
+    }
     return state;
   }
 

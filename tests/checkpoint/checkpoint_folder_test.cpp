@@ -58,6 +58,26 @@ TEST(CheckpointFolder, PruningKeepsTheNewest) {
   EXPECT_TRUE(prune_checkpoints(output.path(), 2).empty());
 }
 
+TEST(CheckpointFolder, PruneKeepsTheBestAmongThem) {
+  using Steps = std::vector<int64_t>;
+  const auto left = [](int64_t keep, int64_t best) {
+    const TempFolder output;
+    for (const int64_t step : {1, 2, 3, 4}) {
+      stage(output, step, "x");
+      publish_checkpoint(output.path(), step);
+    }
+    prune_checkpoints(output.path(), keep, false, best);
+    return steps(output.path());
+  };
+  EXPECT_EQ(left(2, 1), (Steps{4, 1}));
+  EXPECT_EQ(left(3, 1), (Steps{4, 3, 1}));
+  EXPECT_EQ(left(3, 3), (Steps{4, 3, 2}));
+  EXPECT_EQ(left(3, 2), (Steps{4, 3, 2}));
+  EXPECT_EQ(left(1, 2), (Steps{4, 2})) << "the newest one stays in any case";
+  EXPECT_EQ(left(1, 4), (Steps{4}));
+  EXPECT_EQ(left(2, 9), (Steps{4, 3})) << "there is no such one";
+}
+
 TEST(CheckpointFolder, NewerOnesLoseTheirNameNotTheirContent) {
   const TempFolder output;
   for (const int64_t step : {1, 2, 3}) {
