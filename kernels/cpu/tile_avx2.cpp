@@ -86,17 +86,26 @@ void row_tile(int64_t k, const float* a, const int32_t* b, int64_t ldb, float* c
              : v + 1 < kV ? _mm256_loadu_ps(c + v * kLanes)
                           : _mm256_maskload_ps(c + v * kLanes, last);
   }
-  for (int64_t p = 0; p < k; p += 2, b += ldb) {
-    const bool whole = p + 1 < k;
+  const auto pairs = [](const int32_t* row, int v) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + v * kLanes));
+  };
+  const auto add = [&](int v, __m256 value, __m256i widened) {
+    acc[v] = _mm256_fmadd_ps(value, _mm256_castsi256_ps(widened), acc[v]);
+  };
+  for (int64_t p = 0; p + 1 < k; p += 2, b += ldb) {
     const __m256 even = _mm256_broadcast_ss(a + p);
-    const __m256 odd = whole ? _mm256_broadcast_ss(a + p + 1) : even;
+    const __m256 odd = _mm256_broadcast_ss(a + p + 1);
 #pragma GCC unroll 8
     for (int v = 0; v < kV; ++v) {
-      const __m256i pairs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + v * kLanes));
-      acc[v] = _mm256_fmadd_ps(even, _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)), acc[v]);
-      if (whole) {
-        acc[v] = _mm256_fmadd_ps(odd, _mm256_castsi256_ps(_mm256_and_si256(pairs, upper)), acc[v]);
-      }
+      const __m256i both = pairs(b, v);
+      add(v, even, _mm256_slli_epi32(both, 16));
+      add(v, odd, _mm256_and_si256(both, upper));
+    }
+  }
+  if (k % 2 != 0) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kV; ++v) {
+      add(v, _mm256_broadcast_ss(a + k - 1), _mm256_slli_epi32(pairs(b, v), 16));
     }
   }
 #pragma GCC unroll 8

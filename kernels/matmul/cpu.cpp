@@ -46,17 +46,20 @@ struct Blocking {
   int64_t strips;
 };
 
-// About four tasks per thread: first narrower strips, since they cost no repeated packing of b.
-Blocking choose_blocking(const MatmulArgs& args, int64_t words, bool in_place, int threads) {
+// About four tasks per thread: first narrower strips, since they cost no repeated packing of b;
+// down to single panels where they cost none of a either.
+Blocking choose_blocking(const MatmulArgs& args, int64_t words, bool a_in_place, bool b_in_place,
+                         int threads) {
   const int64_t panels = ceil_div(args.n, kPanelColumns);
   int64_t strip = std::min(panels, kMaxStrip / kPanelColumns);
   int64_t chunk = std::min(args.m, kMaxChunk);
   const int64_t wanted = threads == 1 ? 1 : 4 * threads;
+  const int64_t narrowest = a_in_place && !b_in_place ? 1 : 3;
   const auto work = [&] {
     return static_cast<double>(chunk * strip * kPanelColumns) * static_cast<double>(args.k);
   };
   while (ceil_div(args.m, chunk) * ceil_div(panels, strip) < wanted && work() > 2 * kMinTaskWork) {
-    if (strip > 3) {
+    if (strip > narrowest) {
       strip = ceil_div(strip, 2);
     } else if (chunk > kMinChunk) {
       chunk = std::max(kMinChunk, ceil_div(chunk, 2));
@@ -71,7 +74,7 @@ Blocking choose_blocking(const MatmulArgs& args, int64_t words, bool in_place, i
   chunk = std::min(args.m, ceil_div(ceil_div(args.m, ceil_div(args.m, chunk)), 24) * 24);
   chunk = std::min(chunk, kMaxChunk);
   const int64_t blocks = std::max(int64_t{1}, ceil_div(words, kMaxWords));
-  const bool few_rows = in_place && chunk <= 16;
+  const bool few_rows = a_in_place && b_in_place && chunk <= 16;
   return {chunk, strip * kPanelColumns, few_rows ? words : ceil_div(ceil_div(words, blocks), 2) * 2,
           ceil_div(args.m, chunk), ceil_div(panels, strip)};
 }
@@ -91,8 +94,8 @@ class Product {
         row_of_pairs_(args_.b_form == BForm::kPrepared && b_.widen && args_.m == 1 &&
                       !args_.transpose_a && kernels_.row != nullptr && args_.k <= kAScratchWords),
         group_(a_in_place_ ? 2 * kernels_.rows : kernels_.rows),
-        blocking_(choose_blocking(args_, a_.words(), (a_in_place_ && b_in_place_) || row_of_pairs_,
-                                  threads)) {}
+        blocking_(choose_blocking(args_, a_.words(), a_in_place_ || row_of_pairs_,
+                                  b_in_place_ || row_of_pairs_, threads)) {}
 
   int64_t tasks() const { return blocking_.chunks * blocking_.strips; }
 
