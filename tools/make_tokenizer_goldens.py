@@ -10,6 +10,7 @@ in other scripts are added.
 import argparse
 import json
 import random
+import struct
 
 import tokenizers
 from compare_tokenizers import WORDS, make_alphabet, make_string
@@ -18,6 +19,39 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
           r"\s*[\r\n]+|\s+(?!\S)|\s+")
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+
+
+# As a charsmap of SentencePiece holds them: to other texts, to nothing, from clusters of two characters.
+CHARSMAP = {"\ufb01": "fi", "\u2460": "1", "\u3000": " ", "\u00a0": " ", "\t": " ", "\r": " ", "\u2009": " ",
+            "\u200b": " ", "\u00ad": "", "e\u0301": "\u00e9", "a\u0323": "\u1ea1", "\u212b": "\u00c5", "\uff21": "A",
+            "\u0130": "I\u0307", "\u1100\u1161\u11a8": "\uac01", "\U0001f44d": "+1", "\x00": "", "...": "\u2026"}
+
+
+def charsmap(entries):
+    """A double-array trie (darts-clone) of the keys, and the pool of texts that its values point into."""
+    pool, values = b"", {}
+    for key, text in entries.items():
+        if "\0" not in key:
+            values[key.encode()] = len(pool)
+            pool += text.encode() + b"\0"
+    units = {}
+
+    def place(index, prefix):
+        """Puts the children of `prefix`, whose unit is `index`; 0 is the label of a value."""
+        labels = sorted({key[len(prefix)] for key in values if len(key) > len(prefix) and key.startswith(prefix)})
+        slots = ([0] if prefix in values else []) + labels
+        base = next(b for b in range(1, 1 << 20) if all((b ^ c) not in units and b ^ c for c in slots))
+        units[index] |= (index ^ base) << 10 | (prefix in values) << 8
+        for label in slots:
+            units[base ^ label] = label if label else values[prefix] | 1 << 31
+        for label in labels:
+            place(base ^ label, prefix + bytes([label]))
+
+    units[0] = 0
+    place(0, b"")
+    size = max(units) // 256 * 256 + 256
+    array = [units.get(i, 0) for i in range(size)]
+    return struct.pack(f"<{size + 1}I", size * 4, *array) + pool
 
 
 def byte_level(ignore_merges):
@@ -49,9 +83,11 @@ def unigram(kind):
         "fallback": normalizers.NFKC(),
         "words": normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC(),
                                        normalizers.Replace(Regex(" {2,}"), " ")]),
+        "charsmap": normalizers.Sequence([normalizers.Precompiled(charsmap(CHARSMAP)),
+                                          normalizers.Replace(Regex(" {2,}"), "▁")]),
         "whole": normalizers.Sequence([normalizers.Lowercase(), normalizers.Replace(" ", "▁")]),
     }[kind]
-    if kind == "fallback":
+    if kind in ("fallback", "charsmap"):
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     elif kind == "words":
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -94,7 +130,7 @@ def main():
         "sentencepiece_across_words": sentencepiece_bpe(False, False),
         "sentencepiece_unknown": sentencepiece_bpe(True, True),
         "unigram_fallback": unigram("fallback"), "unigram_words": unigram("words"),
-        "unigram_whole": unigram("whole"),
+        "unigram_whole": unigram("whole"), "unigram_charsmap": unigram("charsmap"),
     }
     with open(arguments.output, "w", encoding="utf-8") as out:
         for number, (name, (tokenizer, trainer)) in enumerate(kinds.items()):

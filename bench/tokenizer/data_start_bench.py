@@ -6,12 +6,13 @@
 MODEL has a config.json, a tokenizer and a chat template (or give --template). The set is made here:
 conversations of two turns of words drawn from a seed, about 200 tokens each. Each round runs `athanor data`
 three ways, on the same file: without a cache, with an empty one, with the one just filled. Printed are medians
-of wall-clock seconds of the whole command, start and report included.
+of wall-clock seconds / CPU seconds of the whole command, start and report included.
 """
 import argparse
 import json
 import pathlib
 import random
+import resource
 import shutil
 import statistics
 import subprocess
@@ -32,6 +33,11 @@ def make_set(path, samples):
             json.dump({"messages": [{"role": "user", "content": text(5, 40)},
                                     {"role": "assistant", "content": text(20, 120)}]}, file)
             file.write("\n")
+
+
+def cpu_seconds():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def main():
@@ -60,14 +66,16 @@ def main():
                 for use in times:
                     place = "none" if use == "off" else str(folder / "cache")
                     begin = time.perf_counter()
+                    used = cpu_seconds()
                     out = subprocess.run(
                         [arguments.athanor, "data", str(config), "--json", "--samples", "0",
                          f"data_cache={place}", f"preprocessing_num_workers={threads}"],
                         check=True, stdout=subprocess.PIPE).stdout
-                    times[use].append(time.perf_counter() - begin)
+                    times[use].append((time.perf_counter() - begin, cpu_seconds() - used))
                     report = json.loads(out)
                     assert report["cache"]["use"] == use, report["cache"]
-            cells = [f"{statistics.median(times[use]):.2f}" for use in times]
+            cells = [" / ".join(f"{statistics.median(column):.2f}" for column in zip(*times[use]))
+                     for use in times]
             print(f"| {threads} | " + " | ".join(cells) + f" | {report['tokens']} |", flush=True)
 
 

@@ -6,9 +6,9 @@
 
 Needs the package `tokenizers`. A text is cut into pieces of about --piece bytes (samples of a data set) at
 line ends, as many of them as --bytes holds, repeated where the file is shorter. FILE may be a pattern for
-several files; of .json and .jsonl all strings are taken. Both sides get the same list and hand back lists of ids; the ids must be equal. Each round runs one
-side, then the other, and who begins alternates; printed are the medians of the rounds, and the median of the
-rounds' ratios. Rates are in MB of UTF-8 by wall clock and by CPU time of the process. With one thread the
+several files; of .json and .jsonl all strings are taken. Both sides get the same list and hand back lists of
+ids; the ids must be equal. Each round runs one side, then the other, and who begins alternates; printed are
+the medians of the rounds, and the median of the rounds' ratios. Rates are in MB of UTF-8 by wall clock and by CPU time of the process. With one thread the
 library is called with RAYON_NUM_THREADS=1 in a process of its own.
 """
 import argparse

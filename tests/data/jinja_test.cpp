@@ -107,6 +107,7 @@ TEST(Jinja, NamesWhatItLacksWithItsLine) {
       {"{{ 'x' is test }}", "t:1: the test \"test\""},
       {"{{ 'x'.expandtabs(3) }}", "t:1: the method \"expandtabs\""},
       {"{{ raise_exception('no') }}", "t:1: the template refuses: no"},
+      {"{{ raise_exception('two\\nlines\\x1b') }}", "t:1: the template refuses: two\\nlines\\x1b"},
       {"{{ x.y }}", "t:1: 'x' is undefined"}};
   for (const auto& [source, message] : cases) {
     const Error error = error_of([&, text = source] { render(text); });

@@ -9,7 +9,20 @@
 namespace athanor::jinja {
 
 void fail_at_line(const std::string& name, int line, const std::string& message) {
-  throw Error(ErrorKind::kBadInput, name + ":" + std::to_string(line) + ": " + message);
+  // Text of the template does not break the line of the message.
+  constexpr char kHex[] = "0123456789abcdef";
+  std::string shown;
+  for (const char c : message) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\n') {
+      shown += "\\n";
+    } else if (byte < 0x20 || byte == 0x7f) {
+      shown += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
+    } else {
+      shown += c;
+    }
+  }
+  throw Error(ErrorKind::kBadInput, name + ":" + std::to_string(line) + ": " + shown);
 }
 
 namespace {
