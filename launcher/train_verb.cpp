@@ -108,6 +108,11 @@ RunOutcome train_agreed(const Job& job, Communicator& communicator, CpuDevice& d
       communicator.rank() == 0 ? job.observers : RunObservers{nullptr, 0, job.observers.activity});
 }
 
+// What all ranks have found together: the others end without a word.
+Error said_by_rank_0(const Error& error, const Communicator& communicator) {
+  return communicator.rank() == 0 ? error : Error(error.kind(), "");
+}
+
 // MPI ends the process in abort, so what went wrong is said before. What all ranks find at the same
 // point, a disagreement or numbers that diverged, needs no abort: each ends, and rank 0 says it.
 RunOutcome train_mpi_rank(const Job& job, Communicator& communicator, CpuDevice& device,
@@ -118,7 +123,7 @@ RunOutcome train_mpi_rank(const Job& job, Communicator& communicator, CpuDevice&
         compare_ranks(facts_of_run(job.run, job.data), communicator, device.communication);
     if (disagreement.empty()) return train_agreed(job, communicator, device, memory);
   } catch (const Error& error) {
-    if (error.kind() == ErrorKind::kDiverged) throw;
+    if (error.kind() == ErrorKind::kDiverged) throw said_by_rank_0(error, communicator);
     if (error.kind() != ErrorKind::kLostPeer) log_error(error.message());
     communicator.abort(error.message(), exit_code(error.kind()));
     throw;
@@ -127,7 +132,7 @@ RunOutcome train_mpi_rank(const Job& job, Communicator& communicator, CpuDevice&
     communicator.abort(error.what(), exit_code(ErrorKind::kInternal));
     throw;
   }
-  throw Error(ErrorKind::kConfig, disagreement);
+  throw said_by_rank_0(Error(ErrorKind::kConfig, disagreement), communicator);
 }
 
 RunOutcome train_launched_rank(const Job& job, Communicator& communicator, CpuDevice& device,
