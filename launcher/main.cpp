@@ -91,7 +91,7 @@ std::chrono::seconds patience_with(athanor::ErrorKind kind) {
   switch (kind) {
     case athanor::ErrorKind::kConfig:
     case athanor::ErrorKind::kDiverged:
-      return std::chrono::seconds(2);
+      return std::chrono::seconds(4);
     case athanor::ErrorKind::kDoesNotFit:
       return std::chrono::seconds(20);
     default:
