@@ -71,7 +71,7 @@ const BadInput kCases[] = {
        with("num_key_value_heads", 1'000'000)(s);
        with("head_dim", 1'048'576)(s);
      }},
-    {"HugeVocabulary", 71, "", "64000000000000 bytes", "cannot allocate",
+    {"HugeVocabulary", 71, "", "6400000", "cannot allocate",
      [](Scene& s) {
        with("vocab_size", 16'000'000)(s);
        with("hidden_size", 1'000'000)(s);
