@@ -33,6 +33,17 @@ W* data_or_null(const Tensor& tensor) {
   return tensor.defined() ? tensor.data<W>() : nullptr;
 }
 
+// Submits call(on, working copy or null); the cost without what the working copy is written.
+template <class Call>
+void submit_update(Cost cost, const Tensor& working, int64_t n, Stream& stream, const Call& call) {
+  const DType dtype = check_working(cost.name, working, n);
+  if (working.defined()) cost.bytes_written += working.bytes();
+  dispatch_float(dtype, cost.name, [&](auto zero) {
+    using W = decltype(zero);
+    submit(stream, cost, [=](auto& on) { call(on, data_or_null<W>(working)); });
+  });
+}
+
 }  // namespace
 
 void adamw_update(Tensor working, Tensor master, Tensor m, Tensor v, ConstTensor grad,
@@ -44,14 +55,10 @@ void adamw_update(Tensor working, Tensor master, Tensor m, Tensor v, ConstTensor
   check_flat(kName, "m", m, n);
   check_flat(kName, "v", v, n);
   check_flat(kName, "grad", grad, n);
-  const int64_t copied = working.defined() ? working.bytes() : 0;
-  const Cost cost{kName, 15.0 * static_cast<double>(n), 16 * n, 12 * n + copied};
-  dispatch_float(check_working(kName, working, n), kName, [&](auto zero) {
-    using W = decltype(zero);
-    submit(stream, cost, [=](auto& on) {
-      backend::adamw_update(on, data_or_null<W>(working), master.data<float>(), m.data<float>(),
-                            v.data<float>(), grad.data<float>(), options, weight_decay, scalars, n);
-    });
+  const Cost cost{kName, 15.0 * static_cast<double>(n), 16 * n, 12 * n};
+  submit_update(cost, working, n, stream, [=](auto& on, auto* copy) {
+    backend::adamw_update(on, copy, master.data<float>(), m.data<float>(), v.data<float>(),
+                          grad.data<float>(), options, weight_decay, scalars, n);
   });
 }
 
@@ -64,14 +71,10 @@ void adamw8_update(Tensor working, Tensor master, Tensor m, Tensor v, ConstTenso
   check_flat(kName, "grad", grad, n);
   EightBitBlock* m_blocks = check_blocks(kName, "m", m, n);
   EightBitBlock* v_blocks = check_blocks(kName, "v", v, n);
-  const int64_t copied = working.defined() ? working.bytes() : 0;
-  const Cost cost{kName, 40.0 * static_cast<double>(n), 10 * n, 6 * n + copied};
-  dispatch_float(check_working(kName, working, n), kName, [&](auto zero) {
-    using W = decltype(zero);
-    submit(stream, cost, [=](auto& on) {
-      backend::adamw8_update(on, data_or_null<W>(working), master.data<float>(), m_blocks, v_blocks,
-                             grad.data<float>(), options, weight_decay, scalars, n);
-    });
+  const Cost cost{kName, 40.0 * static_cast<double>(n), 10 * n, 6 * n};
+  submit_update(cost, working, n, stream, [=](auto& on, auto* copy) {
+    backend::adamw8_update(on, copy, master.data<float>(), m_blocks, v_blocks, grad.data<float>(),
+                           options, weight_decay, scalars, n);
   });
 }
 
@@ -83,14 +86,10 @@ void lion_update(Tensor working, Tensor master, Tensor m, ConstTensor grad,
   check_flat(kName, "master", master, n);
   check_flat(kName, "m", m, n);
   check_flat(kName, "grad", grad, n);
-  const int64_t copied = working.defined() ? working.bytes() : 0;
-  const Cost cost{kName, 9.0 * static_cast<double>(n), 12 * n, 8 * n + copied};
-  dispatch_float(check_working(kName, working, n), kName, [&](auto zero) {
-    using W = decltype(zero);
-    submit(stream, cost, [=](auto& on) {
-      backend::lion_update(on, data_or_null<W>(working), master.data<float>(), m.data<float>(),
-                           grad.data<float>(), options, weight_decay, scalars, n);
-    });
+  const Cost cost{kName, 9.0 * static_cast<double>(n), 12 * n, 8 * n};
+  submit_update(cost, working, n, stream, [=](auto& on, auto* copy) {
+    backend::lion_update(on, copy, master.data<float>(), m.data<float>(), grad.data<float>(),
+                         options, weight_decay, scalars, n);
   });
 }
 
@@ -100,14 +99,10 @@ void sgd_update(Tensor working, Tensor master, ConstTensor grad, double weight_d
   const int64_t n = master.dim(0);
   check_flat(kName, "master", master, n);
   check_flat(kName, "grad", grad, n);
-  const int64_t copied = working.defined() ? working.bytes() : 0;
-  const Cost cost{kName, 4.0 * static_cast<double>(n), 8 * n, 4 * n + copied};
-  dispatch_float(check_working(kName, working, n), kName, [&](auto zero) {
-    using W = decltype(zero);
-    submit(stream, cost, [=](auto& on) {
-      backend::sgd_update(on, data_or_null<W>(working), master.data<float>(), grad.data<float>(),
-                          weight_decay, scalars, n);
-    });
+  const Cost cost{kName, 4.0 * static_cast<double>(n), 8 * n, 4 * n};
+  submit_update(cost, working, n, stream, [=](auto& on, auto* copy) {
+    backend::sgd_update(on, copy, master.data<float>(), grad.data<float>(), weight_decay, scalars,
+                        n);
   });
 }
 
