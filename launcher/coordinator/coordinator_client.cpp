@@ -21,6 +21,7 @@ namespace athanor {
 namespace {
 
 constexpr std::chrono::milliseconds kBeat{200};
+constexpr std::chrono::seconds kRetry{2};
 constexpr std::chrono::seconds kDeadline{20};  // a launcher may share its core with many ranks
 
 RankReport look_at(const Activity& activity) {
@@ -143,21 +144,24 @@ class Heartbeats::Impl {
   }
 
  private:
-  // A coordinator that is gone takes this process with it (PR_SET_PDEATHSIG), or mpirun does.
+  // A coordinator that is gone takes this process with it (PR_SET_PDEATHSIG), or mpirun does. One
+  // that does not answer may have been stopped, and hears from this rank again when it goes on.
   void beat_until_told() {
     float_this_thread();
     bool ending = false;
+    bool answered = true;
     while (!ending) {
       {
         std::unique_lock lock(mutex_);
-        ending = told_.wait_for(lock, kBeat, [this] { return ending_; });
+        ending = told_.wait_for(lock, answered ? kBeat : kRetry, [this] { return ending_; });
       }
+      answered = false;
       try {
         const auto answer = client_.beat(rank_, process_, look_at(activity_), ending);
         activity_.pause = answer.paused;
+        answered = true;
       } catch (const Error&) {
         activity_.pause = false;  // nobody could end it
-        return;
       }
     }
   }
